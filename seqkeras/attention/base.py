@@ -1,0 +1,122 @@
+"""What every attention by score shares; notes A (20)-(22), notes B (6)-(8).
+
+    e_{lt}  = a(q_l, k_t)                     score: what a subclass defines
+    alpha_l = softmax over t of e_l           (the notes' (7), erratum X26)
+    v_l     = sum_t alpha_{lt} z_t            context
+
+q queries, k keys, z values; without keys of their own the values are the keys (notes A, Def. 4).
+"""
+
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from seqkeras.ops.masks import masked_softmax, zero_masked
+
+
+class AttentionMemory(NamedTuple):
+    """What attention needs of a memory, worked out once for all queries.
+
+    Attributes:
+        values: Float tensor `(B, S, Dv)`, zero where masked.
+        keys: What the scores need of the keys `(B, S, ...)`.
+        mask: Boolean tensor `(B, S)` or None.
+    """
+
+    values: Any
+    keys: Any
+    mask: Any
+
+
+class ScoredAttention(keras.Layer):
+    """Soft attention by a score of query and key; the base of the forms that have names.
+
+    A subclass defines `build_score(query_dim, key_dim)`, `project_keys(key)` and
+    `score(query, keys)`. What depends on the keys alone is in `project_keys`, so a decoder that asks
+    at every step pays for it once.
+
+    Call arguments:
+        query: Float tensor `(B, T, Dq)`.
+        value: Float tensor `(B, S, Dv)`.
+        key: Float tensor `(B, S, Dk)`; default: `value`.
+        query_mask: Boolean `(B, T)`; a masked query gets a zero context.
+        value_mask, key_mask: Boolean `(B, S)`; a position masked in either has weight exactly 0.
+        attention_mask: Boolean `(B, T, S)`, True where a query may look.
+        return_attention_scores: If True, the weights are returned too; the context is the same.
+        training: Ignored: these layers do the same in training and inference.
+        use_causal_mask: If True, query t sees positions s <= t only.
+
+    Returns:
+        The context `(B, T, Dv)`, or `(context, weights (B, T, S))`.
+
+    Masking: what stands in a masked value, key or query changes nothing, NaN included. A query that
+    may look nowhere gets zero weights and a zero context, with finite gradients.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def build(self, query_shape, value_shape, key_shape=None):
+        key_shape = key_shape or value_shape
+        self.build_score(query_shape[-1], key_shape[-1])
+
+    def build_score(self, query_dim, key_dim):
+        """Makes the weights of the score, and checks that the sizes go together."""
+
+    def project_keys(self, key):
+        """Returns what `score` needs of key `(B, S, Dk)`."""
+        return key
+
+    def score(self, query, keys):
+        """Returns the scores `(B, T, S)` of query `(B, T, Dq)` and projected keys."""
+        raise NotImplementedError(f"{type(self).__name__} must define score().")
+
+    def prepare(self, value, key=None, mask=None):
+        """Returns the `AttentionMemory` of a memory that will be asked many times."""
+        value = zero_masked(value, mask)
+        key = value if key is None else zero_masked(key, mask)
+        return AttentionMemory(value, self.project_keys(key), mask)
+
+    def attend(self, query, memory, attention_mask=None):
+        """Returns `(context (B, T, Dv), weights (B, T, S))` for query `(B, T, Dq)`."""
+        mask = None if memory.mask is None else ops.expand_dims(memory.mask, 1)  # (B, 1, S)
+        mask = _both(mask, attention_mask)
+        weights = masked_softmax(self.score(query, memory.keys), mask)
+        return ops.matmul(weights, memory.values), weights
+
+    def call(
+        self,
+        query,
+        value,
+        key=None,
+        query_mask=None,
+        value_mask=None,
+        key_mask=None,
+        attention_mask=None,
+        return_attention_scores=False,
+        training=None,  # noqa: ARG002 (one call signature for all attention layers)
+        use_causal_mask=False,
+    ):
+        query = zero_masked(query, query_mask)
+        memory = self.prepare(value, key, _both(value_mask, key_mask))
+        if use_causal_mask:
+            t = ops.arange(ops.shape(query)[1])
+            s = ops.arange(ops.shape(value)[1])
+            causal = ops.expand_dims(ops.expand_dims(t, 1) >= ops.expand_dims(s, 0), 0)
+            attention_mask = _both(attention_mask, causal)
+        context, weights = self.attend(query, memory, attention_mask)
+        context = zero_masked(context, query_mask)
+        if return_attention_scores:
+            return context, weights
+        return context
+
+    def compute_mask(self, _, mask=None):
+        return mask
+
+
+def _both(mask, other):
+    if mask is None or other is None:
+        return other if mask is None else mask
+    return ops.logical_and(mask, other)

@@ -1,0 +1,1 @@
+"""Cells and attention put together into the stages of a model."""

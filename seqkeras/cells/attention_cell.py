@@ -1,0 +1,261 @@
+"""A cell that looks at a memory at every step; notes B 4.2, Bahdanau et al. 2015, Luong et al. 2015.
+
+query="previous" (Bahdanau; notes B (4)-(8), notes A "Seq2seq with Attention"):
+
+    f_t = T(m_t)                              feature map of the memory, optional (5)
+    v_l = attend(h_{l-1}, f)                  (6)-(8)
+    h_l = cell([x_l; v_l], h_{l-1})           (4)
+    y_l = h_l, or [h_l; v_l]
+
+query="current" (Luong):
+
+    h_l = cell([x_l; y_{l-1}], h_{l-1})       y_{l-1} only with input feeding
+    v_l = attend(h_l, f)
+    y_l = tanh([v_l; h_l] W)
+"""
+
+import keras
+from keras import ops
+
+from seqkeras.cells.base import RecurrentCell
+from seqkeras.cells.stacked import StackedRNNCells
+
+QUERIES = ("previous", "current")
+
+
+@keras.saving.register_keras_serializable(package="seqkeras")
+class AttentionCell(keras.Layer):
+    """Any cell with any attention over a memory, which `RNN` hands in as `constants`.
+
+    The memory is no state: it is prepared once (`prepare`) and closed over by every step.
+
+    Args:
+        cell: The recurrent cell; its query is its output. A stack of cells asks with the top one.
+        attention: An attention layer, such as `BahdanauAttention(64)`.
+        query: "previous": h_{l-1} asks and the context enters the cell. "current": h_l asks and the
+            output mixes it with the context.
+        input_feeding: For "current": feed y_{l-1} to the next step, beside its input.
+        output_units: For "current": size of y; default: that of the cell's output.
+        output_context: For "previous": the output is [h; v] instead of h.
+        memory_map: A layer T applied to the memory first (notes B (5)), or None.
+        return_attention_scores: If True, the output is the pair `(y, weights)`.
+
+    Call arguments:
+        inputs: Float tensor `(B, D)`.
+        states: The cell's states; with input feeding followed by y_{l-1} `(B, output_units)`.
+        constants: The memory, a float tensor `(B, S, Dm)`. Keyword only.
+        constants_mask: Its mask `(B, S)` or None. Keyword only.
+
+    Returns:
+        `(y, states)`, or `((y, weights (B, S)), states)`.
+
+    Raises:
+        ValueError: for an unknown `query`, or an option that the chosen `query` does not read.
+    """
+
+    def __init__(
+        self,
+        cell,
+        attention,
+        query="previous",
+        input_feeding=None,
+        output_units=None,
+        output_context=False,
+        memory_map=None,
+        return_attention_scores=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if query not in QUERIES:
+            raise ValueError(f"query: expected one of {QUERIES}, got {query!r}.")
+        if query == "previous" and (input_feeding or output_units is not None):
+            raise ValueError(
+                'AttentionCell: input_feeding and output_units belong to query="current"; with '
+                'query="previous" the context itself enters the cell.'
+            )
+        if query == "current" and output_context:
+            raise ValueError(
+                'AttentionCell: output_context belongs to query="previous"; with query="current" '
+                "the output mixes state and context already."
+            )
+        self.cell = cell
+        self.attention = attention
+        self.query = query
+        self.input_feeding = query == "current" and input_feeding is not False
+        self.output_context = output_context
+        self.memory_map = memory_map
+        self.return_attention_scores = return_attention_scores
+        self.output_units = output_units
+        self.context_dim = None
+
+    @property
+    def _cell_output_size(self):
+        return getattr(self.cell, "output_size", None) or _flat(self.cell.state_size)[0]
+
+    @property
+    def _y_size(self):
+        if self.query == "current":
+            return self.output_units or self._cell_output_size
+        return self._cell_output_size + (self.context_dim or 0) * self.output_context
+
+    @property
+    def output_size(self):
+        return (self._y_size, -1) if self.return_attention_scores else self._y_size
+
+    @property
+    def state_size(self):
+        size = self.cell.state_size
+        states = [size] if isinstance(size, int) else list(size)
+        return [*states, self._y_size] if self.input_feeding else states
+
+    def build(self, input_shape, constants_shape=None):
+        if constants_shape is None:
+            raise ValueError(
+                "AttentionCell: expected a memory, got none. Run it by seqkeras.layers.RNN with "
+                "constants=memory."
+            )
+        memory_shape = tuple(constants_shape)
+        batch, features = input_shape[0], input_shape[-1]
+        if self.memory_map is not None:
+            if not self.memory_map.built:
+                self.memory_map.build(memory_shape)
+            memory_shape = tuple(self.memory_map.compute_output_shape(memory_shape))
+        self.context_dim = memory_shape[-1]
+        size = self._cell_output_size
+        if not self.attention.built:
+            self.attention.build((batch, 1, size), memory_shape)
+        extra = self.context_dim
+        if self.query == "current":
+            extra = self._y_size if self.input_feeding else 0
+            self.output_kernel = self.add_weight(
+                (self.context_dim + size, self._y_size), "glorot_uniform", name="output_kernel"
+            )
+        if not self.cell.built:
+            self.cell.build((batch, features + extra))
+        self.features = features
+
+    def get_initial_state(self, batch_size=None):
+        states = list(self.cell.get_initial_state(batch_size=batch_size))
+        if self.input_feeding:
+            states.append(ops.zeros((batch_size, self._y_size), dtype=self.compute_dtype))
+        return states
+
+    # What leaves the loop: the memory's part, the inputs' share of the projection, the noise.
+
+    def prepare(self, constants, constants_mask=None):
+        """Returns the `AttentionMemory` that `step` asks; `constants` is the memory `(B, S, Dm)`."""
+        if self.memory_map is not None:
+            constants = self.memory_map(constants)
+        return self.attention.prepare(constants, mask=constants_mask)
+
+    def project(self, inputs, training=False):
+        """Returns the inputs' share of the cell's projection, or the inputs of a foreign cell."""
+        if not self._hoists:
+            return inputs
+        if training and self._input_dropout > 0.0:
+            mask = self.cell.draw_input_mask(ops.shape(inputs)[0], inputs.shape[-1])
+            inputs = inputs * (ops.expand_dims(mask, 1) if len(inputs.shape) == 3 else mask)
+        return self.cell.add_input_bias(self.cell.project_rows(inputs, 0))
+
+    def draw_noise(self, batch_size, training=False):
+        """Returns `(the cell's noise, dropout mask of what enters beside the inputs, or None)`."""
+        if not self._hoists:
+            return None
+        mask = None
+        if training and self._input_dropout > 0.0:
+            width = self._y_size if self.query == "current" else self.context_dim
+            mask = self.cell.draw_input_mask(batch_size, width)
+        return self.cell.draw_noise(batch_size, training), mask
+
+    @property
+    def _hoists(self):
+        return isinstance(self.cell, (RecurrentCell, StackedRNNCells)) and hasattr(
+            self.cell, "project"
+        )
+
+    @property
+    def _input_dropout(self):
+        first = self.cell.cells[0] if isinstance(self.cell, StackedRNNCells) else self.cell
+        return first.dropout
+
+    def step(self, z_t, states, noise=None, context=None):
+        """Returns `(output, states)`; `context` is what `prepare` returned."""
+        states = list(states)
+        if self.query == "previous":
+            v, weights = self.attend(states, context)
+            h, states = self._run_cell(z_t, v, states, noise)
+            y = ops.concatenate([h, v], axis=-1) if self.output_context else h
+        else:
+            y_before = states.pop() if self.input_feeding else None
+            h, states = self._run_cell(z_t, y_before, states, noise)
+            v, weights = self._ask(h, context)
+            y = ops.tanh(ops.matmul(ops.concatenate([v, h], axis=-1), self.output_kernel))
+            if self.input_feeding:
+                states = [*states, y]
+        return ((y, weights) if self.return_attention_scores else y), states
+
+    def read(self, states, context):
+        """The output `(y, weights)` that the states give by themselves, without a step."""
+        v, weights = self.attend(states, context)
+        h = self._hidden(states)
+        if self.query == "current":
+            y = ops.tanh(ops.matmul(ops.concatenate([v, h], axis=-1), self.output_kernel))
+        else:
+            y = ops.concatenate([h, v], axis=-1) if self.output_context else h
+        return y, weights
+
+    def attend(self, states, context):
+        """Returns `(v (B, Dv), weights (B, S))` for the query that the states hold."""
+        return self._ask(self._hidden(states), context)
+
+    def _ask(self, h, context):
+        v, weights = self.attention.attend(ops.expand_dims(h, 1), context)
+        return ops.squeeze(v, 1), ops.squeeze(weights, 1)
+
+    def _hidden(self, states):
+        """h of the (top) cell: by Keras' convention the first of its states."""
+        own = list(states)[: len(states) - 1] if self.input_feeding else list(states)
+        return _flat(own[-1])[0] if hasattr(self.cell, "cells") else _flat(own)[0]
+
+    def _run_cell(self, z_t, extra, states, noise):
+        if not self._hoists:
+            inputs = z_t if extra is None else ops.concatenate([z_t, extra], axis=-1)
+            h, states = self.cell(inputs, states)
+            return h, [states] if isinstance(self.cell.state_size, int) else list(states)
+        cell_noise, mask = noise or (None, None)
+        if extra is not None:
+            extra = extra if mask is None else extra * mask
+            z_t = z_t + self.cell.project_rows(extra, self.features)
+        return self.cell.step(z_t, states, cell_noise)
+
+    def call(self, inputs, states, training=False, *, constants=None, constants_mask=None):
+        noise = self.draw_noise(ops.shape(inputs)[0], training)
+        context = self.prepare(constants, constants_mask)
+        return self.step(self.project(inputs, training), states, noise, context)
+
+    def get_config(self):
+        config = {
+            "query": self.query,
+            "input_feeding": self.input_feeding,
+            "output_units": self.output_units,
+            "output_context": self.output_context,
+            "return_attention_scores": self.return_attention_scores,
+        }
+        for name in ("cell", "attention", "memory_map"):
+            layer = getattr(self, name)
+            config[name] = None if layer is None else keras.saving.serialize_keras_object(layer)
+        return {**super().get_config(), **config}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        for name in ("cell", "attention", "memory_map"):
+            if config[name] is not None:
+                config[name] = keras.saving.deserialize_keras_object(
+                    config[name], custom_objects=custom_objects
+                )
+        return cls(**config)
+
+
+def _flat(nested):
+    return keras.tree.flatten(nested)

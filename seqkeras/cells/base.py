@@ -1,0 +1,189 @@
+"""What every recurrent cell shares: its options, its weights, and its two halves.
+
+A cell computes a_t = project(x_t) + R(h_{t-1}) and from it the next states. `project` does not depend
+on the state, so `RNN` applies it to the whole sequence in one matmul, before the loop; `step` is what
+remains for the loop. Whatever is random is drawn before the loop (`draw_noise`), so `step` is
+deterministic.
+"""
+
+import keras
+from keras import constraints, initializers, ops, regularizers
+
+WEIGHTS = ("kernel", "recurrent", "bias")
+
+
+class RecurrentCell(keras.Layer):
+    """A gated or plain cell with one input kernel, one recurrent kernel and a bias.
+
+    The one home of the options that all cells have in common. A subclass says how many blocks of
+    `units` columns its kernels have (`blocks`), what its states are (`state_size`), and writes `step`.
+
+    Args:
+        units: int > 0. Size H of the output.
+        activation: Activation of the candidate, a name or a function.
+        use_bias: If False, there is no bias.
+        kernel_initializer, recurrent_initializer, bias_initializer: Keras initializers.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer: Keras regularizers or None.
+        kernel_constraint, recurrent_constraint, bias_constraint: Keras constraints or None.
+        dropout: Rate in [0, 1) on the inputs, one mask for all steps (variational).
+        recurrent_dropout: Rate in [0, 1) on h_{t-1} where it enters the gates; one mask for all steps
+            and all gates (Gal & Ghahramani 2016, tied; Keras draws one mask for each gate).
+        seed: int or None, of the dropout masks.
+
+    Call arguments:
+        inputs: Float tensor `(B, D)`, the input of this step.
+        states: List of float tensors, as `state_size` says.
+        training: If True, dropout is applied, with masks drawn anew in each call. `RNN` draws them
+            once for a sequence.
+
+    Returns:
+        `(output, states)`: float `(B, H)`, and the next states in the structure of `state_size`.
+
+    Raises:
+        ValueError: if `units` is not positive or a rate is outside [0, 1).
+    """
+
+    blocks = 1
+
+    def __init__(
+        self,
+        units,
+        activation="tanh",
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        recurrent_initializer="orthogonal",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        recurrent_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        recurrent_constraint=None,
+        bias_constraint=None,
+        dropout=0.0,
+        recurrent_dropout=0.0,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not isinstance(units, int) or units <= 0:
+            raise ValueError(f"units: expected a positive integer, got {units!r}.")
+        for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
+            if not 0.0 <= rate < 1.0:
+                raise ValueError(f"{name}: expected a rate in [0, 1), got {rate!r}.")
+        self.units = units
+        self.activation = keras.activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.recurrent_initializer = initializers.get(recurrent_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.recurrent_constraint = constraints.get(recurrent_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        self.dropout = dropout
+        self.recurrent_dropout = recurrent_dropout
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    @property
+    def state_size(self):
+        return self.units
+
+    @property
+    def output_size(self):
+        return self.units
+
+    def build(self, input_shape):
+        columns = self.blocks * self.units
+        self.kernel = self._add("kernel", (input_shape[-1], columns), "kernel")
+        self.recurrent_kernel = self._add("recurrent_kernel", (self.units, columns), "recurrent")
+        self.bias = self._add("bias", self.bias_shape(), "bias") if self.use_bias else None
+
+    def _add(self, name, shape, role):
+        return self.add_weight(
+            shape=shape,
+            name=name,
+            initializer=getattr(self, f"{role}_initializer"),
+            regularizer=getattr(self, f"{role}_regularizer"),
+            constraint=getattr(self, f"{role}_constraint"),
+        )
+
+    def bias_shape(self):
+        """Shape of the bias; a cell with a second, recurrent bias says so here."""
+        return (self.blocks * self.units,)
+
+    @property
+    def input_bias(self):
+        """The bias `(blocks * H,)` that belongs to the input side."""
+        return self.bias
+
+    def project(self, inputs, training=False):
+        """Returns `(B, T, blocks * H)` from `(B, T, D)`, or without T for one step."""
+        if training and self.dropout > 0.0:
+            mask = self.draw_input_mask(ops.shape(inputs)[0], inputs.shape[-1])
+            inputs = inputs * (ops.expand_dims(mask, 1) if len(inputs.shape) == 3 else mask)
+        return self.add_input_bias(self.project_rows(inputs, 0))
+
+    def project_rows(self, inputs, first_row):
+        """The share of D' input features in `project`, those that meet the kernel at `first_row`.
+
+        An attention cell projects its inputs before the loop and the contexts inside it.
+        """
+        size = inputs.shape[-1]
+        kernel = self.kernel
+        if size != kernel.shape[0]:
+            kernel = kernel[first_row : first_row + size]
+        return ops.matmul(inputs, kernel)
+
+    def add_input_bias(self, projected):
+        return projected + self.input_bias if self.use_bias else projected
+
+    def draw_input_mask(self, batch_size, features):
+        """Returns an inverted dropout mask `(B, D)`; call it only if `dropout` > 0."""
+        return self._dropout_mask((batch_size, features), self.dropout)
+
+    def draw_noise(self, batch_size, training=False):
+        """Returns what `step` needs that is random: a mask `(B, H)` for h, or None."""
+        if training and self.recurrent_dropout > 0.0:
+            return self._dropout_mask((batch_size, self.units), self.recurrent_dropout)
+        return None
+
+    def _dropout_mask(self, shape, rate):
+        ones = ops.ones(shape, dtype=self.compute_dtype)
+        return keras.random.dropout(ones, rate, seed=self.seed_generator)
+
+    def call(self, inputs, states, training=False):
+        single = not isinstance(states, (list, tuple))
+        states = [states] if single else list(states)
+        noise = self.draw_noise(ops.shape(inputs)[0], training)
+        output, states = self.step(self.project(inputs, training), states, noise)
+        return output, states[0] if single else states
+
+    def step(self, z_t, states, noise=None):
+        """Returns `(output, states)` from the projected input z_t `(B, blocks * H)`."""
+        raise NotImplementedError(f"{type(self).__name__} must define step().")
+
+    def get_initial_state(self, batch_size=None):
+        sizes = self.state_size if isinstance(self.state_size, list) else [self.state_size]
+        return [ops.zeros((batch_size, size), dtype=self.compute_dtype) for size in sizes]
+
+    def get_config(self):
+        config = {
+            "units": self.units,
+            "activation": keras.activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "dropout": self.dropout,
+            "recurrent_dropout": self.recurrent_dropout,
+            "seed": self.seed,
+        }
+        for weight in WEIGHTS:
+            for kind, module in (
+                ("initializer", initializers),
+                ("regularizer", regularizers),
+                ("constraint", constraints),
+            ):
+                name = f"{weight}_{kind}"
+                config[name] = module.serialize(getattr(self, name))
+        return {**super().get_config(), **config}

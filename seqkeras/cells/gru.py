@@ -1,0 +1,128 @@
+"""Gated recurrent unit, Cho et al. 2014 (arXiv:1406.1078); notes A (19), notes B (23)-(26).
+
+    z  = sigmoid(x W_z + h U_z + b_z)         update gate
+    r  = sigmoid(x W_r + h U_r + b_r)         reset gate
+    c  = tanh(x W_c + (r * h) U_c + b_c)      candidate
+    h' = z * h + (1 - z) * c                  z = 1 keeps the old state
+
+Conventions: gates in the order z, r, c; z weighs the *old* state, as in Keras (the notes write
+h' = (1 - z) h + z c: the same cell with z negated, erratum X07). Above is `reset_after=False`, the
+notes' form. `reset_after=True`, Keras' default: c = tanh(x W_c + b_c + r * (h U_c + d_c)), with a
+second bias d. Dropout on h applies where h enters the gates and the candidate, not where z keeps it.
+"""
+
+import keras
+from keras import ops
+
+from seqkeras.cells.base import RecurrentCell
+from seqkeras.cells.rnn import CellRNN
+
+
+def reset_before_step(z_t, h, recurrent_kernel, activation, gate, masked_h):
+    """Returns h' `(B, H)` from the projected input z_t `(B, 3H)` and h `(B, H)`.
+
+    `masked_h` is h after dropout, or h itself.
+    """
+    units = h.shape[-1]
+    x_z, x_r, x_c = ops.split(z_t, 3, axis=-1)
+    u_zr, u_c = ops.split(recurrent_kernel, [2 * units], axis=-1)
+    h_z, h_r = ops.split(ops.matmul(masked_h, u_zr), 2, axis=-1)
+    z = gate(x_z + h_z)
+    r = gate(x_r + h_r)
+    c = activation(x_c + ops.matmul(r * masked_h, u_c))
+    return z * h + (1.0 - z) * c
+
+
+def reset_after_step(z_t, h, recurrent_kernel, recurrent_bias, activation, gate, masked_h):
+    """As `reset_before_step`, with the reset gate after the matmul and the bias d `(3H,)`."""
+    x_z, x_r, x_c = ops.split(z_t, 3, axis=-1)
+    inner = ops.matmul(masked_h, recurrent_kernel)
+    if recurrent_bias is not None:
+        inner = inner + recurrent_bias
+    h_z, h_r, h_c = ops.split(inner, 3, axis=-1)
+    z = gate(x_z + h_z)
+    r = gate(x_r + h_r)
+    c = activation(x_c + r * h_c)
+    return z * h + (1.0 - z) * c
+
+
+@keras.saving.register_keras_serializable(package="seqkeras")
+class GRUCell(RecurrentCell):
+    """One step of a gated recurrent unit; `GRU` runs it over time.
+
+    The reset gate decides how much of the past enters the candidate, the update gate how much of the
+    past survives.
+
+    Args:
+        units: int > 0. Size H of the state.
+        activation: Activation of the candidate.
+        recurrent_activation: Activation of the gates.
+        reset_after: If False, the notes' form, if True, Keras' and cuDNN's: different functions, so
+            weights of one do not serve the other.
+        **options: see `RecurrentCell`.
+
+    Call arguments:
+        inputs: Float tensor `(B, D)`, the input at this step.
+        states: `[h]`, one float tensor `(B, H)`.
+
+    Returns:
+        `(h', [h'])`: the output and the next states.
+
+    Masking: done by `RNN`, which keeps the state where its mask is False.
+    """
+
+    blocks = 3
+
+    def __init__(
+        self,
+        units,
+        activation="tanh",
+        recurrent_activation="sigmoid",
+        *args,
+        reset_after=True,
+        **options,
+    ):
+        super().__init__(units, activation, *args, **options)
+        self.recurrent_activation = keras.activations.get(recurrent_activation)
+        self.reset_after = reset_after
+
+    def bias_shape(self):
+        return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
+
+    @property
+    def input_bias(self):
+        return self.bias[0] if self.reset_after else self.bias
+
+    def step(self, z_t, states, noise=None):
+        h = states[0]
+        masked_h = h if noise is None else h * noise
+        gates = (self.activation, self.recurrent_activation, masked_h)
+        if self.reset_after:
+            bias = self.bias[1] if self.use_bias else None
+            h = reset_after_step(z_t, h, self.recurrent_kernel, bias, *gates)
+        else:
+            h = reset_before_step(z_t, h, self.recurrent_kernel, *gates)
+        return h, [h]
+
+    def get_config(self):
+        config = {
+            "recurrent_activation": keras.activations.serialize(self.recurrent_activation),
+            "reset_after": self.reset_after,
+        }
+        return {**super().get_config(), **config}
+
+
+@keras.saving.register_keras_serializable(package="seqkeras")
+class GRU(CellRNN):
+    """A gated recurrent unit over time; a drop-in for `keras.layers.GRU`.
+
+    Args: those of `GRUCell` and of `RNN`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> GRU(4, return_sequences=True)(np.zeros((2, 5, 3))).shape
+    TensorShape([2, 5, 4])
+    """
+
+    cell_class = GRUCell

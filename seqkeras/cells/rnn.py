@@ -1,0 +1,335 @@
+"""`RNN`, which runs a cell over time, and `CellRNN`, the layer that makes its own cell.
+
+    h_t = F(h_{t-1}, x_t),  t = 1..T        notes A (1), notes B (1)
+
+Everything that does not depend on h_{t-1} leaves the loop: the projection of all inputs is one
+matmul, the noise of a sequence is drawn once, and what an attention cell derives from its memory is
+computed once (`prepare`). A fused kernel, when a cell has one, takes the place of `_loop`.
+"""
+
+import keras
+from keras import ops, tree
+
+from seqkeras.ops.masks import zero_masked
+from seqkeras.ops.scan import scan
+
+
+@keras.saving.register_keras_serializable(package="seqkeras")
+class RNN(keras.Layer):
+    """Runs a cell over the time axis: `keras.layers.RNN`, with constants and learned states.
+
+    Use it for a cell of your own, a stack of cells or an attention cell; `LSTM`, `GRU` and
+    `SimpleRNN` are this layer with their cell.
+
+    Args:
+        cell: A layer with `call(inputs, states) -> (output, states)` and `state_size`. If it also has
+            `project`, `step` and `draw_noise` (see `RecurrentCell`), only `step` runs in the loop.
+        return_sequences: If True, the output of every step, else of the last.
+        return_state: If True, the last states are returned too.
+        go_backwards: If True, time runs from T to 1 and the outputs are in that order.
+        stateful: If True, the states at the end of a batch start the next one. The batch size must
+            be static.
+        unroll: If True, a Python loop; the number of steps must be static.
+        zero_output_for_mask: If True, the output of a masked step is zero, else the last output.
+        learn_initial_state: If True, the initial states are weights (notes B 1.3.1), unless given.
+
+    Call arguments:
+        sequences: Float tensor `(B, T, D)`.
+        initial_state: List of tensors in the structure of `cell.state_size`, or None.
+        mask: Boolean tensor `(B, T)`, True = real, or None.
+        training: Passed to the cell.
+        constants: Tensor or list of tensors handed to `cell.prepare`, the memory of an attention
+            cell. Keyword only.
+        constants_mask: Their masks, in the same structure. Keyword only.
+
+    Returns:
+        The output `(B, T, H)` or `(B, H)`, in the structure that the cell's output has; with
+        `return_state` a tuple `(output, *states)`.
+
+    Masking: a masked step keeps the states and repeats the last output, zero before the first real
+    step. The mask is passed on with the sequences.
+
+    Raises:
+        ValueError: if the cell has no `state_size`, a stateful layer gets another batch size, or
+            constants are given to a cell that takes none (or the other way round).
+    """
+
+    def __init__(
+        self,
+        cell,
+        return_sequences=False,
+        return_state=False,
+        go_backwards=False,
+        stateful=False,
+        unroll=False,
+        zero_output_for_mask=False,
+        learn_initial_state=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if isinstance(cell, (list, tuple)):
+            from seqkeras.cells.stacked import StackedRNNCells
+
+            cell = StackedRNNCells(cell)
+        if not hasattr(cell, "state_size") or not callable(getattr(cell, "call", None)):
+            raise ValueError(
+                "RNN: expected a cell with `call(inputs, states)` and `state_size`, got "
+                f"{cell!r}. Pass a cell such as GRUCell(64), not a layer such as GRU(64)."
+            )
+        self.cell = cell
+        self.return_sequences = return_sequences
+        self.return_state = return_state
+        self.go_backwards = go_backwards
+        self.stateful = stateful
+        self.unroll = unroll
+        self.zero_output_for_mask = zero_output_for_mask
+        self.learn_initial_state = learn_initial_state
+        self.supports_masking = True
+        self.states = None
+        self.initial_state_weights = None
+
+    @property
+    def state_size(self):
+        size = self.cell.state_size
+        return [size] if isinstance(size, int) else list(size)
+
+    @property
+    def takes_constants(self):
+        return hasattr(self.cell, "prepare")
+
+    def build(self, sequences_shape, initial_state_shape=None, constants_shape=None):
+        step_shape = (sequences_shape[0], *sequences_shape[2:])
+        if isinstance(self.cell, keras.Layer) and not self.cell.built:
+            if self.takes_constants:
+                self.cell.build(step_shape, constants_shape)
+            else:
+                self.cell.build(step_shape)
+        if self.learn_initial_state:
+            self.initial_state_weights = tree.map_structure(
+                lambda size: self.add_weight((size,), initializer="zeros", name="initial_state"),
+                self.state_size,
+            )
+        if self.stateful and self.states is None:
+            if sequences_shape[0] is None:
+                raise ValueError(
+                    "RNN(stateful=True): expected a static batch size, got None. Give the Input a "
+                    "`batch_shape` or batch the data with drop_remainder=True."
+                )
+            self.states = tree.map_structure(
+                lambda size: self.add_weight(
+                    (sequences_shape[0], size),
+                    initializer="zeros",
+                    trainable=False,
+                    name="rnn_state",
+                ),
+                self.state_size,
+            )
+
+    def get_initial_state(self, batch_size):
+        """Returns the states before the first step: learned ones, or the cell's own."""
+        if self.initial_state_weights is not None:
+            return tree.map_structure(
+                lambda w: ops.broadcast_to(w, (batch_size, w.shape[0])), self.initial_state_weights
+            )
+        if hasattr(self.cell, "get_initial_state"):
+            states = self.cell.get_initial_state(batch_size=batch_size)
+            return list(states) if isinstance(states, (list, tuple)) else [states]
+        return tree.map_structure(lambda size: ops.zeros((batch_size, size)), self.state_size)
+
+    def reset_state(self):
+        """Sets the carried states of a stateful layer to zero."""
+        if self.states is not None:
+            tree.map_structure(lambda v: v.assign(ops.zeros_like(v)), self.states)
+
+    reset_states = reset_state
+
+    def call(
+        self,
+        sequences,
+        initial_state=None,
+        mask=None,
+        training=False,
+        *,
+        constants=None,
+        constants_mask=None,
+    ):
+        if (constants is not None) != self.takes_constants:
+            raise ValueError(
+                f"RNN: the cell {type(self.cell).__name__} "
+                + ("needs constants=, got none." if constants is None else "takes no constants=.")
+            )
+        states = self._first_states(sequences, initial_state)
+        context = None if constants is None else self.cell.prepare(constants, constants_mask)
+        output, states = self._loop(
+            zero_masked(sequences, mask), states, mask, bool(training), context
+        )
+        if self.stateful:
+            tree.map_structure(lambda v, s: v.assign(ops.cast(s, v.dtype)), self.states, states)
+        return (output, *states) if self.return_state else output
+
+    def _first_states(self, sequences, initial_state):
+        batch_size = ops.shape(sequences)[0]
+        if initial_state is None:
+            if self.stateful:
+                self._check_batch_size(sequences)
+                initial_state = tree.map_structure(ops.convert_to_tensor, self.states)
+            else:
+                initial_state = self.get_initial_state(batch_size)
+        elif not isinstance(initial_state, (list, tuple)):
+            initial_state = [initial_state]
+        tree.assert_same_structure(self.state_size, list(initial_state))
+        return tree.map_structure(lambda s: ops.cast(s, self.compute_dtype), list(initial_state))
+
+    def _check_batch_size(self, sequences):
+        expected, came = tree.flatten(self.states)[0].shape[0], sequences.shape[0]
+        if came is not None and came != expected:
+            raise ValueError(
+                f"RNN(stateful=True): expected batch size {expected}, that of the carried states, "
+                f"got {came}. Feed batches of one size."
+            )
+
+    def _loop(self, sequences, states, mask, training, context):
+        """Returns `(output, states)`, batch-major; runs time-major."""
+        split = hasattr(self.cell, "project")
+        inputs = self.cell.project(sequences, training) if split else sequences
+        step = self._split_step(sequences, training, context) if split else self._plain_step(training)
+        inputs = tree.map_structure(_swap_batch_and_time, inputs)  # (T, B, ...)
+        if mask is None:
+            outputs, states = scan(step, states, inputs, self.go_backwards, self.unroll)
+        else:
+            outputs, states = self._masked_scan(step, states, inputs, mask)
+        if self.return_sequences:
+            return tree.map_structure(_swap_batch_and_time, outputs), states
+        return tree.map_structure(lambda y: y[-1], outputs), states
+
+    def _split_step(self, sequences, training, context):
+        noise = self.cell.draw_noise(ops.shape(sequences)[0], training)
+        if context is None:
+            return lambda z_t, states: self.cell.step(z_t, states, noise)
+        return lambda z_t, states: self.cell.step(z_t, states, noise, context)
+
+    def _plain_step(self, training):
+        options = {"training": training} if _takes_training(self.cell) else {}
+
+        def step(x_t, states):
+            single = isinstance(self.cell.state_size, int)
+            output, states = self.cell(x_t, states, **options)
+            states = [states] if single and not isinstance(states, (list, tuple)) else list(states)
+            return output, states
+
+        return step
+
+    def _masked_scan(self, step, states, inputs, mask):
+        mask = ops.expand_dims(_swap_batch_and_time(mask), -1)  # (T, B, 1)
+        blank = tree.map_structure(lambda x: ops.zeros_like(x[0]), inputs)
+        first_output, _ = step(blank, states)  # only its structure and shapes are used
+        last_output = tree.map_structure(ops.zeros_like, first_output)
+
+        def masked_step(x, carried):
+            x_t, real = x
+            old_states, old_output = carried
+            output, new_states = step(x_t, old_states)
+
+            def keep(new, old):
+                return ops.where(real, new, old)
+
+            states = tree.map_structure(keep, new_states, old_states)
+            output = tree.map_structure(keep, output, old_output)
+            if self.zero_output_for_mask:
+                emitted = tree.map_structure(lambda y: keep(y, ops.zeros_like(y)), output)
+            else:
+                emitted = output
+            return emitted, (states, output)
+
+        outputs, (states, _) = scan(
+            masked_step, (states, last_output), (inputs, mask), self.go_backwards, self.unroll
+        )
+        return outputs, states
+
+    def compute_mask(self, _, mask=None):
+        mask = tree.flatten(mask)[0] if mask is not None else None
+        output_mask = mask if self.return_sequences else None
+        if self.return_state:
+            return [output_mask] + [None] * len(self.state_size)
+        return output_mask
+
+    def compute_output_shape(
+        self, sequences_shape, initial_state_shape=None, constants_shape=None
+    ):
+        lead = tuple(sequences_shape[:2]) if self.return_sequences else (sequences_shape[0],)
+        size = getattr(self.cell, "output_size", None)
+        if size is None:
+            size = tree.flatten(self.state_size)[0]
+        output = tree.map_structure(lambda s: (*lead, None if s < 0 else s), size)
+        if not self.return_state:
+            return output
+        states = tree.map_structure(lambda s: (sequences_shape[0], s), self.state_size)
+        return (output, *states)
+
+    def get_config(self):
+        config = {
+            "cell": keras.saving.serialize_keras_object(self.cell),
+            "return_sequences": self.return_sequences,
+            "return_state": self.return_state,
+            "go_backwards": self.go_backwards,
+            "stateful": self.stateful,
+            "unroll": self.unroll,
+            "zero_output_for_mask": self.zero_output_for_mask,
+            "learn_initial_state": self.learn_initial_state,
+        }
+        return {**super().get_config(), **config}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        cell = keras.saving.deserialize_keras_object(
+            config.pop("cell"), custom_objects=custom_objects
+        )
+        return cls(cell, **config)
+
+
+class CellRNN(RNN):
+    """An `RNN` that makes its own cell: the base of `SimpleRNN`, `LSTM` and `GRU`.
+
+    Options that are neither `RNN`'s nor `keras.Layer`'s go to the cell, and the cell's attributes can
+    be read off the layer, so none is declared twice.
+    """
+
+    cell_class = None
+    OWN = (
+        "return_sequences return_state go_backwards stateful unroll zero_output_for_mask "
+        "learn_initial_state name dtype trainable activity_regularizer"
+    ).split()
+
+    def __init__(self, units, *args, **options):
+        own = {name: options.pop(name) for name in self.OWN if name in options}
+        for name in ("dtype", "trainable"):
+            if name in own:
+                options[name] = own[name]
+        super().__init__(self.cell_class(units, *args, **options), **own)
+
+    def __getattr__(self, name):
+        cell = self.__dict__.get("cell")
+        if cell is None or name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(cell, name)
+
+    def get_config(self):
+        config = super().get_config()
+        del config["cell"]
+        cell = self.cell.get_config()
+        for name in ("name", "dtype", "trainable"):
+            del cell[name]
+        return {**cell, **config}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+def _swap_batch_and_time(x):
+    return ops.transpose(x, (1, 0, *range(2, len(x.shape))))
+
+
+def _takes_training(cell):
+    return isinstance(cell, keras.Layer) and cell._call_has_training_arg

@@ -1,0 +1,115 @@
+"""What every encoder-decoder model here has in common.
+
+The model is functional: inputs `{"source": (B, S), "target_in": (B, T)}`, output logits `(B, T, V)`.
+Its layer "encoder" is a functional model of its own, source `(B, S)` to a dict with the initial
+"states" of the decoder and, if there is attention, a "memory" and its "memory_mask"; its layer
+"decoder" is an `AutoregressiveDecoder`. `decoding_parts` finds them by these names, so it works on a
+model just built and on one loaded from a file.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+from keras import ops
+
+from seqkeras.blocks.autoregressive_decoder import AutoregressiveDecoder
+from seqkeras.cells.gru import GRUCell
+from seqkeras.cells.lstm import LSTMCell
+from seqkeras.cells.simple_rnn import SimpleRNNCell
+from seqkeras.cells.stacked import StackedRNNCells
+
+CELLS = {
+    "gru": lambda units: GRUCell(units, reset_after=False),  # the notes' form
+    "gru_reset_after": lambda units: GRUCell(units, reset_after=True),
+    "lstm": LSTMCell,
+    "simple_rnn": SimpleRNNCell,
+}
+
+
+class DecodingParts(NamedTuple):
+    """A trained model as decoding sees it.
+
+    Attributes:
+        encode: source ids `(B, S)` -> `(memory, state)`: nested structures of tensors with leading B.
+            The memory stays as it is; the state changes in every step.
+        step: `(tokens (B,), state, memory) -> (log_probs (B, V) float32, state)`. With attention,
+            `state["attention"]` `(B, S)` holds the weights of the last step.
+        attend: `(source (B, S), target_in (B, T)) -> (log_probs (B, T, V), weights (B, T, S))`, teacher
+            forced in one pass; weights is None without attention.
+    """
+
+    encode: Callable
+    step: Callable
+    attend: Callable
+
+
+def make_cell(cell, units):
+    """Returns a cell of `units` from its name, or from a function `units -> cell`."""
+    if callable(cell):
+        return cell(units)
+    if cell not in CELLS:
+        raise ValueError(f"cell: expected one of {sorted(CELLS)} or a function, got {cell!r}.")
+    return CELLS[cell](units)
+
+
+def make_stack(cell, units, layers, dropout=0.0):
+    """Returns one cell, or a stack of `layers` of them with dropout in between."""
+    if layers == 1:
+        return make_cell(cell, units)
+    return StackedRNNCells([make_cell(cell, units) for _ in range(layers)], dropout=dropout)
+
+
+def encoder_decoder(encoder, decoder):
+    """Returns the functional model of an encoder model and an `AutoregressiveDecoder`."""
+    source = keras.Input((None,), dtype="int32", name="source")
+    target_in = keras.Input((None,), dtype="int32", name="target_in")
+    encoded = encoder(source)
+    logits = decoder(
+        target_in,
+        encoded["states"],
+        memory=encoded.get("memory"),
+        memory_mask=encoded.get("memory_mask"),
+    )
+    return keras.Model({"source": source, "target_in": target_in}, logits, name="translation")
+
+
+def decoding_parts(model):
+    """Returns the `DecodingParts` of a model made by this package, also after loading it.
+
+    Raises:
+        ValueError: if the model has no layers "encoder" and "decoder" of the expected kinds.
+    """
+    names = [layer.name for layer in model.layers]
+    if "encoder" not in names or not isinstance(
+        model.get_layer("decoder") if "decoder" in names else None, AutoregressiveDecoder
+    ):
+        raise ValueError(
+            'decoding_parts: expected a model with the layers "encoder" and "decoder" that '
+            f"seqkeras.models builds, got layers {names}."
+        )
+    encoder, decoder = model.get_layer("encoder"), model.get_layer("decoder")
+
+    def encode(source):
+        encoded = encoder(source, training=False)
+        mask = encoded.get("memory_mask")
+        memory = decoder.prepare(encoded.get("memory"), mask)
+        return memory, decoder.start(encoded["states"], mask)
+
+    def step(tokens, state, memory):
+        logits, state = decoder.step(tokens, state, memory)
+        return ops.log_softmax(logits), state
+
+    def attend(source, target_in):
+        encoded = encoder(source, training=False)
+        logits, weights = decoder(
+            target_in,
+            encoded["states"],
+            memory=encoded.get("memory"),
+            memory_mask=encoded.get("memory_mask"),
+            training=False,
+            return_attention_scores=True,
+        )
+        return ops.log_softmax(logits), weights
+
+    return DecodingParts(encode, step, attend)

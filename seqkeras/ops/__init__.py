@@ -1,0 +1,1 @@
+"""Pure functions without weights; the only folder with backend-specific code."""

@@ -1,0 +1,60 @@
+"""Masks: boolean, True = real, padding on the right.
+
+What lies in the padding never changes a result, NaN and Inf included. Multiplying by zero would not
+do (0 * NaN is NaN, in values and in gradients), so masked entries are replaced by `where`, before any
+matmul.
+"""
+
+from keras import ops
+
+from seqkeras.constants import PAD
+
+
+def real_tokens(ids):
+    """Returns the mask `(B, T)` of ids `(B, T)`: True where a token is not PAD."""
+    return ops.not_equal(ids, PAD)
+
+
+def zero_masked(x, mask):
+    """Returns x `(B, T, D)` with zeros where mask `(B, T)` is False; x itself if mask is None."""
+    if mask is None:
+        return x
+    return ops.where(ops.expand_dims(mask, -1), x, ops.zeros((), dtype=x.dtype))
+
+
+def masked_softmax(scores, mask=None):
+    """Softmax over the last axis, in float32, with weight exactly 0 where the mask is False.
+
+    A row without any True is all zeros, with zero gradient (the notes' -inf would make it NaN).
+
+    Args:
+        scores: Float tensor `(..., S)`.
+        mask: Boolean tensor that broadcasts to `(..., S)`, or None.
+
+    Returns:
+        Weights of the shape and dtype of `scores`; each row sums to 1, or to 0 if fully masked.
+    """
+    logits = ops.cast(scores, "float32")
+    if mask is None:
+        return ops.cast(ops.softmax(logits, axis=-1), scores.dtype)
+    logits = ops.where(mask, logits, -1e30)
+    weights = ops.where(mask, ops.softmax(logits, axis=-1), 0.0)
+    return ops.cast(weights, scores.dtype)
+
+
+def reverse_padded(x, mask):
+    """Reverses the real steps of every row and leaves the padding on the right.
+
+    Args:
+        x: Tensor `(B, T)` or `(B, T, D)`.
+        mask: Boolean tensor `(B, T)`, True = real, padding on the right.
+
+    Returns:
+        Tensor like x. Applying it twice gives x back.
+    """
+    lengths = ops.sum(ops.cast(mask, "int32"), axis=1, keepdims=True)  # (B, 1)
+    steps = ops.expand_dims(ops.arange(ops.shape(x)[1], dtype="int32"), 0)  # (1, T)
+    source = ops.where(steps < lengths, lengths - 1 - steps, steps)  # (B, T)
+    if len(x.shape) == 3:
+        source = ops.expand_dims(source, -1)
+    return ops.take_along_axis(x, source, axis=1)
