@@ -37,11 +37,13 @@ class DecodingParts(NamedTuple):
             `state["attention"]` `(B, S)` holds the weights of the last step.
         attend: `(source (B, S), target_in (B, T)) -> (log_probs (B, T, V), weights (B, T, S))`, teacher
             forced in one pass; weights is None without attention.
+        attends: Whether there is attention.
     """
 
     encode: Callable
     step: Callable
     attend: Callable
+    attends: bool
 
 
 def make_cell(cell, units):
@@ -112,4 +114,4 @@ def decoding_parts(model):
         )
         return ops.log_softmax(logits), weights
 
-    return DecodingParts(encode, step, attend)
+    return DecodingParts(encode, step, attend, decoder.attends)

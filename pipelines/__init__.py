@@ -1,0 +1,1 @@
+"""Runnable jobs, one module for each task; `README.md` lists them."""

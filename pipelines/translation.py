@@ -1,0 +1,531 @@
+"""Translation: pairs of texts in, a model that translates raw strings out.
+
+    python -m pipelines.translation train --run runs/dates
+    python -m pipelines.translation train --preset multi30k --data.path FOLDER --run runs/multi30k
+    python -m pipelines.translation evaluate --run runs/dates
+    python -m pipelines.translation export --run runs/dates --output saved_models/dates
+    python -m pipelines.translation predict --saved-model saved_models/dates
+
+The script reads in the order in which data flows: Config, make_datasets, build_model, train,
+evaluate, export. Copy it and change what you like.
+"""
+
+import dataclasses
+import json
+from typing import Literal, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipelines.command_line import run_commands
+from pipelines.predict import Predict, predict
+from pipelines.run_directory import RunDirectory, changed_settings, load_config, save_config
+from pipelines.text_pairs import read_pairs
+from pipelines.translation_report import report
+from seqkeras import models
+from seqkeras.data import TokenBatches, encode_pairs
+from seqkeras.data.tokenizers import load_tokenizer, train_tokenizer
+from seqkeras.decoding.corpus import signatures
+from seqkeras.decoding.translator import BeamSettings, Translator
+from seqkeras.training.adam import Adam
+from seqkeras.training.callbacks.checkpointing import Checkpointing
+from seqkeras.training.callbacks.early_stopping import EarlyStopping
+from seqkeras.training.callbacks.non_finite import StopOnNonFinite
+from seqkeras.training.callbacks.progress import Progress
+from seqkeras.training.callbacks.projector import EmbeddingProjector
+from seqkeras.training.callbacks.sample_translations import SampleTranslations
+from seqkeras.training.callbacks.scheduled_sampling import ScheduledSampling
+from seqkeras.training.callbacks.tensorboard import TensorBoardLogger
+from seqkeras.training.checkpoints import average_checkpoints
+from seqkeras.training.losses import TokenCrossentropy
+from seqkeras.training.metrics import Perplexity, TokenAccuracy
+from seqkeras.training.optimizer import GuardedOptimizer
+from seqkeras.training.padding_share import PaddingShare
+from seqkeras.training.resume import fit
+from seqkeras.training.schedules import build_schedule
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What is read, and how it becomes tokens."""
+
+    path: str = "builtin"
+    """"builtin" (generated dates), a folder with SPLIT.LANGUAGE or SPLIT.tsv files, or tfds:NAME."""
+    source: str = "en"
+    """Suffix of the source files, or the source language of a TFDS set."""
+    target: str = "de"
+    """Suffix of the target files, or the target language."""
+    train: str = "train"
+    """Name of the training split."""
+    validation: str = "validation"
+    """Name of the split by which everything is chosen."""
+    tests: tuple[str, ...] = ("unseen_dates", "unseen_combinations")
+    """Names of the splits that only `evaluate` reads."""
+    tokenizer: Literal["characters", "words", "subwords"] = "characters"
+    vocabulary_size: int = 1000
+    """Most tokens of a vocabulary."""
+    joint_vocabulary: bool = False
+    """One tokenizer, trained on both sides, for both sides."""
+    lowercase: bool = False
+    max_length: int = 100
+    """Training and validation pairs with a longer side, in tokens, are left out, and counted."""
+    tokens_per_batch: int = 8192
+    """Most padded positions of a batch on either side."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """What is trained; see `seqkeras.models`."""
+
+    family: Literal["attention_seq2seq", "seq2seq"] = "attention_seq2seq"
+    cell: Literal["gru", "gru_reset_after", "lstm", "simple_rnn"] = "gru"
+    embedding_dim: int = 64
+    units: int = 128
+    encoder_layers: int = 1
+    decoder_layers: int = 1
+    """For seq2seq both depths must be the same: the states go over one to one."""
+    dropout: float = 0.1
+    first_token: Literal["start", "state"] = "start"
+    attention: Literal["bahdanau", "dot", "scaled_dot", "general"] = "bahdanau"
+    """This and the three below: attention_seq2seq only."""
+    query: Literal["previous", "current"] = "previous"
+    input_feeding: bool = True
+    """For query "current"."""
+    memory_units: int | None = None
+    """Size of a learned map of the memory (notes B (5)); the dot products need that of `units`."""
+    reverse_source: bool = True
+    """For seq2seq: read the source from its end."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How it is trained."""
+
+    epochs: int = 8
+    learning_rate: float = 2e-3
+    """The peak of the schedule."""
+    schedule: Literal["constant", "inverse_square_root", "cosine"] = "cosine"
+    warmup_steps: int = 100
+    clip_norm: float = 1.0
+    """Largest global norm of the gradient."""
+    label_smoothing: float = 0.0
+    accumulate_steps: int = 1
+    """Batches for each update."""
+    mixed_precision: bool = False
+    """Compute in bfloat16, keep the weights in float32; meant for accelerators."""
+    scheduled_sampling: float = 0.0
+    """Above 0: k of the inverse sigmoid decay of teacher forcing, in updates (Bengio et al. 2015)."""
+    patience: int = 5
+    """Epochs without a better validation perplexity after which training stops."""
+    average: int = 1
+    """How many of the best epochs' checkpoints are averaged into the final model."""
+    checkpoint_steps: int = 200
+    """Steps between two checkpoints: the most that a kill can lose."""
+    log_steps: int = 20
+    """Steps between two points of the TensorBoard curves."""
+    deterministic: bool = False
+    """Bit-identical results for the same seed, also over --resume."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Everything that decides what a run does."""
+
+    run: str = "runs/dates"
+    """Folder of the run."""
+    resume: bool = False
+    """Go on from the last checkpoint of the run."""
+    init_from: str | None = None
+    """Folder of another run, whose tokenizers and weights this one starts from."""
+    seed: int = 1
+    data: Data = Data()
+    model: Model = Model()
+    training: Training = Training()
+    decoding: BeamSettings = BeamSettings(
+        beam_size=5, n_best=5, length_penalty=0.0, length_factor=0.0, length_offset=12
+    )
+
+
+_SMALL_TEXT = Config(
+    run="runs/multi30k",
+    data=Data(
+        path="multi30k",
+        validation="val",
+        tests=("test_2016_flickr",),
+        tokenizer="subwords",
+        vocabulary_size=8000,
+        joint_vocabulary=True,
+        tokens_per_batch=2048,
+    ),
+    model=Model(embedding_dim=256, units=256, dropout=0.4),
+    training=Training(
+        epochs=25,
+        learning_rate=1e-3,
+        schedule="inverse_square_root",
+        warmup_steps=400,
+        label_smoothing=0.1,
+        average=3,
+    ),
+    decoding=BeamSettings(),
+)
+
+PRESETS = {
+    "dates": Config(),
+    "multi30k": _SMALL_TEXT,
+    "multi30k-lstm": dataclasses.replace(
+        _SMALL_TEXT,
+        run="runs/multi30k-lstm",
+        model=dataclasses.replace(_SMALL_TEXT.model, cell="lstm", memory_units=256),
+    ),
+    "multi30k-seq2seq": dataclasses.replace(
+        _SMALL_TEXT,
+        run="runs/multi30k-seq2seq",
+        model=dataclasses.replace(_SMALL_TEXT.model, family="seq2seq", cell="gru"),
+    ),
+    "smoke": dataclasses.replace(
+        Config(),
+        run="runs/smoke",
+        model=Model(embedding_dim=8, units=16),
+        training=Training(epochs=1, log_steps=5, checkpoint_steps=5),
+    ),
+}
+
+
+class Datasets(NamedTuple):
+    """What training reads.
+
+    Attributes:
+        source_tokenizer, target_tokenizer: `Tokenizer`s.
+        batches: `TokenBatches` of the training pairs.
+        validation: Finite dataset of the validation pairs.
+        validation_pairs: The same as strings.
+        target_counts: Int array `(V,)`, how often training has each target token.
+    """
+
+    source_tokenizer: object
+    target_tokenizer: object
+    batches: TokenBatches
+    validation: tf.data.Dataset
+    validation_pairs: list
+    target_counts: np.ndarray
+
+
+def make_datasets(config):
+    """Reads, tokenizes and batches; writes the tokenizers into the run, or reads them there."""
+    data, run = config.data, RunDirectory(config.run)
+    train_pairs = read_pairs(data, data.train, config.seed)
+    validation_pairs = read_pairs(data, data.validation, config.seed)
+    source_tokenizer, target_tokenizer = _tokenizers(config, run, train_pairs)
+    encoded = []
+    for pairs, name in ((train_pairs, data.train), (validation_pairs, data.validation)):
+        rows, lengths = encode_pairs(
+            pairs, source_tokenizer, target_tokenizer, data.max_length, name
+        )
+        print(lengths, flush=True)
+        encoded.append(rows)
+    batches = TokenBatches(encoded[0], data.tokens_per_batch, config.seed)
+    validation = TokenBatches(encoded[1], data.tokens_per_batch, config.seed)
+    print(
+        f"{batches.steps_per_epoch} batches an epoch, {batches.padding_share():.1%} padding; "
+        f"vocabularies of {source_tokenizer.vocabulary_size} and "
+        f"{target_tokenizer.vocabulary_size} {data.tokenizer}",
+        flush=True,
+    )
+    return Datasets(
+        source_tokenizer,
+        target_tokenizer,
+        batches,
+        validation.evaluation_dataset(),
+        validation_pairs,
+        np.bincount(encoded[0].target_values, minlength=target_tokenizer.vocabulary_size),
+    )
+
+
+def _tokenizers(config, run, pairs):
+    data = config.data
+    if config.resume and run.target_tokenizer.exists():
+        return load_tokenizer(run.source_tokenizer), load_tokenizer(run.target_tokenizer)
+    if config.init_from:
+        start = RunDirectory(config.init_from)
+        source = load_tokenizer(start.require(start.source_tokenizer))
+        target = load_tokenizer(start.require(start.target_tokenizer))
+    else:
+        sources, targets = map(list, zip(*pairs, strict=True))
+        options = {"lowercase": data.lowercase}
+        if data.joint_vocabulary:
+            both = sources + targets
+            source = train_tokenizer(data.tokenizer, both, data.vocabulary_size, **options)
+            target = source
+        else:
+            source = train_tokenizer(data.tokenizer, sources, data.vocabulary_size, **options)
+            target = train_tokenizer(data.tokenizer, targets, data.vocabulary_size, **options)
+    source.save(run.source_tokenizer)
+    target.save(run.target_tokenizer)
+    return source, target
+
+
+def build_model(config, source_vocabulary, target_vocabulary):
+    """Returns the untrained `keras.Model`."""
+    m = config.model
+    common = {
+        "cell": m.cell,
+        "embedding_dim": m.embedding_dim,
+        "units": m.units,
+        "dropout": m.dropout,
+        "first_token": m.first_token,
+        "scheduled_sampling": config.training.scheduled_sampling > 0.0,
+    }
+    if m.family == "attention_seq2seq":
+        return models.attention_seq2seq(
+            source_vocabulary,
+            target_vocabulary,
+            encoder_layers=m.encoder_layers,
+            decoder_layers=m.decoder_layers,
+            attention=m.attention,
+            query=m.query,
+            input_feeding=m.input_feeding if m.query == "current" else None,
+            memory_units=m.memory_units,
+            **common,
+        )
+    if m.encoder_layers != m.decoder_layers:
+        raise ValueError(
+            "seq2seq: expected the same number of layers in encoder and decoder, got "
+            f"{m.encoder_layers} and {m.decoder_layers}."
+        )
+    return models.seq2seq(
+        source_vocabulary,
+        target_vocabulary,
+        layers=m.encoder_layers,
+        reverse_source=m.reverse_source,
+        readout_units=m.units,
+        **common,
+    )
+
+
+def train(config: Config):
+    """Trains a run, or goes on with it; leaves the model in the run as model.keras."""
+    run = RunDirectory(config.run).create()
+    _claim(config, run)
+    keras.utils.set_random_seed(config.seed)
+    if config.training.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    precision = "mixed_bfloat16" if config.training.mixed_precision else "float32"
+    keras.mixed_precision.set_dtype_policy(precision)
+
+    datasets = make_datasets(config)
+    model = build_model(
+        config, datasets.source_tokenizer.vocabulary_size, datasets.target_tokenizer.vocabulary_size
+    )
+    print(f"{config.model.family}: {model.count_params():,} parameters", flush=True)
+    if config.init_from and not config.resume:
+        start = keras.models.load_model(RunDirectory(config.init_from).model)
+        model.set_weights(start.get_weights())
+    _compile(config, model, datasets.batches.steps_per_epoch)
+    checkpointing = Checkpointing(
+        run.checkpoints, config.training.checkpoint_steps, keep_best=config.training.average
+    )
+    history = fit(
+        model,
+        datasets.batches,
+        config.training.epochs,
+        _callbacks(config, run, model, datasets, checkpointing),
+        datasets.validation,
+        checkpointing,
+        config.resume,
+    )
+    _finish(run, model, checkpointing, history)
+    return history
+
+
+def _claim(config, run):
+    """Writes the config into a new run; refuses to mix two runs in one folder."""
+    if config.resume and run.config.exists():
+        old = load_config(Config, run.config)
+        same = dataclasses.replace(config, resume=old.resume)
+        changes = [c for c in changed_settings(old, same) if not c.startswith("training.epochs")]
+        if changes:
+            raise ValueError(
+                f"--resume: expected the settings of {run.config}, got others: "
+                f"{'; '.join(changes)}. Only the number of epochs may change; for anything else "
+                "start another run with --init-from."
+            )
+    elif run.config.exists() and any(run.checkpoints.glob("*.npz")):
+        raise FileExistsError(
+            f"{run.path} holds a run. Go on with it by --resume, or choose another folder by --run."
+        )
+    save_config(dataclasses.replace(config, resume=False), run.config)
+
+
+def _compile(config, model, steps_per_epoch):
+    settings = config.training
+    updates = settings.epochs * steps_per_epoch // settings.accumulate_steps
+    warmup = 0 if settings.schedule == "constant" else min(settings.warmup_steps, updates // 2)
+    loss = TokenCrossentropy(settings.label_smoothing)
+    optimizer = GuardedOptimizer(
+        Adam(build_schedule(settings.schedule, settings.learning_rate, warmup, updates)),
+        clip_norm=settings.clip_norm,
+        accumulate_steps=settings.accumulate_steps,
+        batch_weight=loss.token_count,
+    )
+    metrics = [Perplexity(), TokenAccuracy(), PaddingShare()]
+    model.compile(optimizer, loss, metrics=metrics, jit_compile=False)
+
+
+def _callbacks(config, run, model, datasets, checkpointing):
+    greedy = dataclasses.replace(config.decoding, beam_size=1, n_best=1, coverage_penalty=0.0)
+    translator = Translator(
+        [models.decoding_parts(model)],
+        datasets.source_tokenizer,
+        datasets.target_tokenizer,
+        greedy,
+    )
+    functions = signatures(translator)
+    sources, references = map(list, zip(*datasets.validation_pairs[:4], strict=True))
+    callbacks = [
+        StopOnNonFinite(checkpointing.last_path),
+        Progress(model.loss.token_count),
+        EarlyStopping(config.training.patience),
+        TensorBoardLogger(
+            run.logs,
+            config.training.log_steps,
+            SampleTranslations(
+                sources,
+                lambda texts: [t.decode() for t in functions["translate"](texts)["text"].numpy()],
+                references,
+                _attention_images(functions) if translator.attends else None,
+            ),
+            EmbeddingProjector(
+                model.get_layer("decoder").embedding.embeddings,
+                datasets.target_tokenizer.vocabulary,
+                datasets.target_counts,
+            ),
+        ),
+    ]
+    if config.training.scheduled_sampling > 0.0:
+        decay = config.training.scheduled_sampling
+        callbacks.append(ScheduledSampling(model.get_layer("decoder").sampling_rate, decay))
+    return callbacks
+
+
+def _attention_images(functions):
+    from seqkeras.analysis.attention_maps import attention_images
+
+    return lambda texts: attention_images(functions["align"](texts))
+
+
+def _finish(run, model, checkpointing, history):
+    """Saves the mean of the best epochs, without optimizer, and the learning curve."""
+    from seqkeras.analysis.figures import save_png
+    from seqkeras.analysis.learning_curve import plot_learning_curve
+
+    save_png(plot_learning_curve(history), run.plots / "learning_curve.png")
+    average_checkpoints(checkpointing.epoch_paths(), model)
+    keras.Model(model.input, model.output, name=model.name).save(run.model)
+    print(f"model: {run.model}; curves: tensorboard --logdir {run.logs}", flush=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Measures a run on its validation and test splits."""
+
+    run: str = "runs/dates"
+    splits: tuple[str, ...] = ()
+    """Which splits; by default the validation and all test splits of the run."""
+    ensemble: tuple[str, ...] = ()
+    """Folders of further runs with the same tokenizers, decoded together with this one."""
+    compare: tuple[str, ...] = ()
+    """Folders of evaluated runs whose scores by length are drawn beside this one's."""
+    batch_size: int = 64
+    length_unit: Literal["words", "characters"] = "words"
+
+
+def load_translator(run, ensemble=()):
+    """Returns `(config, translator)` of a run, or of an ensemble of runs with its tokenizers."""
+    run = RunDirectory(run)
+    config = load_config(Config, run.require(run.config))
+    source = load_tokenizer(run.require(run.source_tokenizer))
+    target = load_tokenizer(run.require(run.target_tokenizer))
+    parts = []
+    for member in (run, *map(RunDirectory, ensemble)):
+        vocabulary = load_tokenizer(member.require(member.target_tokenizer)).vocabulary
+        if vocabulary != target.vocabulary:
+            raise ValueError(
+                f"ensemble: expected runs with the target vocabulary of {run.path}, {member.path} "
+                "has another. Train it with --init-from, or with the same data and seed."
+            )
+        parts.append(models.decoding_parts(keras.models.load_model(member.require(member.model))))
+    return config, Translator(parts, source, target, config.decoding)
+
+
+def evaluate(options: Evaluate):
+    """Translates the splits and writes metrics.json, samples and plots into the run."""
+    config, translator = load_translator(options.run, options.ensemble)
+    run = RunDirectory(options.run)
+    functions = signatures(translator)
+    results = {}
+    for split in options.splits or (config.data.validation, *config.data.tests):
+        pairs = read_pairs(config.data, split, config.seed)
+        results[split] = report(split, pairs, functions, run, options)
+    old = json.loads(run.metrics.read_text("utf-8")) if run.metrics.exists() else {}
+    run.metrics.write_text(
+        json.dumps({**old, **results}, indent=2, ensure_ascii=False) + "\n", "utf-8"
+    )
+    return results
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """Writes the SavedModel of a run."""
+
+    run: str = "runs/dates"
+    output: str = "saved_models/dates"
+    """DIRECTORY/NAME; the version is the next free number."""
+    ensemble: tuple[str, ...] = ()
+    """Folders of further runs to decode together with this one."""
+
+
+def export(options: Export):
+    """Exports, verifies in a fresh process, and says where."""
+    from pathlib import Path
+
+    from seqkeras.serving.card import ModelCard
+    from seqkeras.serving.export import export_saved_model
+
+    config, translator = load_translator(options.run, options.ensemble)
+    run, output = RunDirectory(options.run), Path(options.output)
+    metrics = {}
+    if run.metrics.exists():
+        for split, values in json.loads(run.metrics.read_text("utf-8")).items():
+            metrics |= {f"{split}, {k}": v for k, v in values.items() if k != "by_length"}
+    pairs = read_pairs(config.data, config.data.validation, config.seed)
+    data = "generated dates (Babel's CLDR data)" if config.data.path == "builtin" else (
+        f"{config.data.path}, {config.data.source} to {config.data.target}"
+    )
+    card = ModelCard(
+        summary=f"Translates text: {data}. Input like its training data, one sentence a string; "
+        "what is far from that comes out as fluent nonsense.",
+        trained_on=f"{data}, split {config.data.train!r}. Mind the licence of the data.",
+        metrics=metrics or {"not evaluated": "run `evaluate` before `export`"},
+        settings={
+            **dataclasses.asdict(config.model),
+            "tokenizer": config.data.tokenizer,
+            **dataclasses.asdict(config.decoding),
+            "models": 1 + len(options.ensemble),
+        },
+    )
+    path = export_saved_model(
+        translator,
+        output.parent,
+        output.name,
+        card=card,
+        example_texts=[source for source, _ in pairs[:4]],
+    )
+    print(f"exported and verified: {path}", flush=True)
+    return path
+
+
+COMMANDS = {"train": train, "evaluate": evaluate, "export": export, "predict": predict}
+
+if __name__ == "__main__":
+    run_commands(COMMANDS, PRESETS, __doc__)

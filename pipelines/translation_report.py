@@ -1,0 +1,100 @@
+"""What `evaluate` measures of one split, prints, and leaves in the run."""
+
+import json
+import math
+
+from seqkeras.analysis.attention_maps import save_attention, without_padding
+from seqkeras.analysis.figures import save_png
+from seqkeras.analysis.length_table import count_words, plot_score_by_length, score_by_length
+from seqkeras.decoding.corpus import run_corpus
+
+BUCKETS = (5, 10, 15, 20, 25, 30)
+PICTURES = 4  # attention maps for each split
+
+
+def report(split, pairs, functions, run, options):
+    """Translates a split; prints its scores; writes samples and plots.
+
+    Args:
+        split: Its name.
+        pairs: Its `(source, reference)` strings.
+        functions: Signatures, see `seqkeras.decoding.corpus`.
+        run: `RunDirectory`.
+        options: With `batch_size`, `compare` and `length_unit`.
+
+    Returns:
+        Dict of the scores, as it stands in metrics.json: BLEU and chrF with their signatures, exact
+        match in percent, perplexity for each target token (END included), and the scores by length.
+    """
+    import sacrebleu
+
+    sources, references = map(list, zip(*pairs, strict=True))
+    results = run_corpus(functions["translate"], sources, batch_size=options.batch_size)
+    hypotheses = [result["text"] for result in results]
+    bleu, chrf = sacrebleu.BLEU(), sacrebleu.CHRF()
+    scores = {
+        "sentences": len(pairs),
+        "bleu": bleu.corpus_score(hypotheses, [references]).score,
+        "bleu_signature": str(bleu.get_signature()),
+        "chrf": chrf.corpus_score(hypotheses, [references]).score,
+        "chrf_signature": str(chrf.get_signature()),
+        "exact_match": 100.0 * sum(map(str.__eq__, hypotheses, references)) / len(pairs),
+        "perplexity": _perplexity(functions["score"], sources, references, options.batch_size),
+    }
+    length = len if options.length_unit == "characters" else count_words
+    rows = score_by_length(sources, hypotheses, references, BUCKETS, length)
+    scores["by_length"] = [row._asdict() for row in rows]
+    _print(split, scores, rows, options.length_unit)
+    _write_samples(run, split, sources, hypotheses, references, results)
+    _plot(run, split, rows, options)
+    if "align" in functions:
+        _draw_attention(run, split, functions["align"], sources)
+    return scores
+
+
+def _perplexity(score, sources, references, batch_size):
+    results = run_corpus(score, sources, references, batch_size=batch_size)
+    nats = -sum(float(result["log_probability"]) for result in results)
+    return math.exp(nats / sum(int(result["tokens"]) for result in results))
+
+
+def _print(split, scores, rows, unit):
+    print(f"\n{split}: {scores['sentences']:,} sentences")
+    print(f"  BLEU {scores['bleu']:.2f}   {scores['bleu_signature']}")
+    print(f"  chrF {scores['chrf']:.2f}   {scores['chrf_signature']}")
+    print(f"  exact match {scores['exact_match']:.2f} %   perplexity {scores['perplexity']:.3f}")
+    print(f"  {'source ' + unit:>18} {'sentences':>10} {'BLEU':>7} {'chrF':>7} {'exact %':>8}")
+    for row in rows:
+        print(
+            f"  {row.label:>18} {row.sentences:>10} {row.bleu:>7.2f} {row.chrf:>7.2f} "
+            f"{row.exact_match:>8.2f}",
+            flush=True,
+        )
+
+
+def _write_samples(run, split, sources, hypotheses, references, results):
+    run.samples.mkdir(parents=True, exist_ok=True)
+    with open(run.samples / f"{split}.tsv", "w", encoding="utf-8") as file:
+        file.write("right\tscore\tsource\treference\ttranslation\n")
+        for row in zip(sources, references, hypotheses, results, strict=True):
+            source, reference, hypothesis, result = row
+            mark = "yes" if reference == hypothesis else "no"
+            cells = (mark, f"{result['score']:.3f}", source, reference, hypothesis)
+            file.write("\t".join(cell.replace("\t", " ") for cell in cells) + "\n")
+
+
+def _plot(run, split, rows, options):
+    systems = {run.path.name: rows}
+    for folder in options.compare:
+        other = type(run)(folder)
+        metrics = json.loads(other.require(other.metrics).read_text("utf-8"))
+        if split not in metrics:
+            raise ValueError(f"--compare {folder}: expected scores of {split!r}, got {list(metrics)}.")
+        systems[other.path.name] = [type(rows[0])(**row) for row in metrics[split]["by_length"]]
+    save_png(plot_score_by_length(systems, title=split), run.plots / f"bleu_by_length.{split}.png")
+
+
+def _draw_attention(run, split, align, sources):
+    for number, result in enumerate(run_corpus(align, sources[:PICTURES])):
+        columns = (result["attention"], result["source_tokens"], result["target_tokens"])
+        save_attention(run.plots / f"attention.{split}.{number}.png", *without_padding(*columns))

@@ -1,0 +1,75 @@
+"""One token for every word, number and punctuation mark, as a regular expression finds them."""
+
+from collections import Counter
+
+import tensorflow as tf
+
+from seqkeras.constants import SPECIAL_TOKENS, UNK
+from seqkeras.data.tokenizers.base import Tokenizer, frequent_tokens
+from seqkeras.data.tokenizers.normalization import normalize_in_batches
+from seqkeras.data.tokenizers.tables import static_table
+
+# A number with its points and commas, or a word with its inner hyphens and apostrophes, or else
+# one character that is not a space. Every character of a text is in exactly one token.
+_TOKEN = r"(\pN+(?:[.,]\pN+)+|[\pL\pM\pN]+(?:['’-][\pL\pM\pN]+)*|[^ ])"
+_NO_SPACE_BEFORE = r" ([.,;:!?%)\]}…])"
+_NO_SPACE_AFTER = r"([(\[{¿¡]) "
+
+
+class WordTokenizer(Tokenizer):
+    """Splits text at whitespace and separates punctuation; rare words become unknown.
+
+    For small vocabularies and tasks where a token should be a word. A language that writes no
+    spaces needs another tokenizer. Inner hyphens and apostrophes stay in their word (`don't`,
+    `T-shirt`), points and commas in their number (`1,000.5`).
+
+    `decode` puts a space between tokens, but none before . , ; : ! ? % ) ] } … and none after
+    ( [ { ¿ ¡ . Quotation marks and dashes stay apart: which side they belong to is lost.
+
+    Args:
+        vocabulary: list of str. The special tokens, then words.
+        lowercase: bool. Whether text is lowered first.
+
+    Example:
+        >>> tokenizer = WordTokenizer.train(["a dog, a cat."], vocabulary_size=100)
+        >>> tokenizer.vocabulary[4:]
+        ['a', ',', '.', 'cat', 'dog']
+        >>> tokenizer.decode(tokenizer.encode(["a cat, a bird."])).numpy()[0].decode()
+        'a cat, a ⁇.'
+    """
+
+    kind = "words"
+
+    def __init__(self, vocabulary, lowercase=False):
+        super().__init__(vocabulary, lowercase)
+        ids = range(len(SPECIAL_TOKENS), len(vocabulary))
+        self._ids = static_table(vocabulary[len(SPECIAL_TOKENS) :], ids, UNK)
+
+    @classmethod
+    def train(cls, texts, vocabulary_size, lowercase=False):
+        """Returns a tokenizer of the most frequent words of the texts.
+
+        Args:
+            texts: list of str.
+            vocabulary_size: int. Largest size, the four special tokens included.
+            lowercase: bool. Whether text is lowered first.
+        """
+        counts = Counter()
+        for lines in normalize_in_batches(texts, lowercase):
+            counts.update(_words(lines).values.numpy().tolist())
+        counts = {word.decode(): count for word, count in counts.items()}
+        return cls(frequent_tokens(counts, vocabulary_size), lowercase)
+
+    def _tokenize(self, texts):
+        words = _words(texts)
+        return words.with_values(self._ids.lookup(words.values))
+
+    def _join(self, pieces):
+        texts = tf.strings.reduce_join(pieces, axis=1, separator=" ")
+        texts = tf.strings.regex_replace(texts, _NO_SPACE_BEFORE, r"\1")
+        return tf.strings.regex_replace(texts, _NO_SPACE_AFTER, r"\1")
+
+
+def _words(texts):
+    """Returns the ragged words `(B, None)` of normalised texts `(B,)`."""
+    return tf.strings.split(tf.strings.regex_replace(texts, _TOKEN, r"\1 "))

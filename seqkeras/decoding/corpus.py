@@ -1,0 +1,96 @@
+"""Many strings through a translator or an export, in batches of like lengths.
+
+A signature is a function from string tensors `(B,)` to a dict of tensors with leading B. A
+`Translator` has them as methods, an exported SavedModel as its signatures; what is here works with
+either, so a model is evaluated by the same code that will serve it.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+_ARGUMENTS = {
+    "translate": ("text",),
+    "n_best": ("text",),
+    "score": ("source", "target"),
+    "align": ("text",),
+}
+
+
+def signatures(translator):
+    """Returns `{name: function}` of a translator's methods, compiled for batches of any size."""
+    functions = {}
+    for name, arguments in _ARGUMENTS.items():
+        if name == "align" and not translator.attends:
+            continue
+        specs = [tf.TensorSpec([None], tf.string, name=argument) for argument in arguments]
+        functions[name] = tf.function(
+            getattr(translator, name), input_signature=specs, autograph=False
+        )
+    return functions
+
+
+def load_signatures(path):
+    """Returns the same of an export: a version's folder, or one whose highest version is taken.
+
+    Raises:
+        FileNotFoundError: if there is no SavedModel.
+    """
+    from pathlib import Path
+
+    folder = Path(path)
+    if not (folder / "saved_model.pb").exists():
+        numbers = [int(p.name) for p in folder.glob("*") if p.name.isdecimal()]
+        if not numbers:
+            raise FileNotFoundError(
+                f"{path}: expected an export (a folder with saved_model.pb, or with numbered "
+                "versions of one). Make one with `export`."
+            )
+        folder = folder / str(max(numbers))
+    loaded = tf.saved_model.load(str(folder))
+    functions = {}
+    for name, arguments in _ARGUMENTS.items():
+        served = loaded.signatures.get("serving_default" if name == "translate" else name)
+        if served is not None:
+            functions[name] = _positional(served, arguments, loaded)
+    return functions
+
+
+def _positional(function, arguments, owner):
+    def call(*values):
+        assert owner is not None  # the loaded object owns the variables: keep it alive
+        tensors = [tf.constant(value, tf.string) for value in values]
+        return function(**dict(zip(arguments, tensors, strict=True)))
+
+    return call
+
+
+def run_corpus(function, *columns, batch_size=64):
+    """Calls a signature on lists of strings of any length; returns one dict for each example.
+
+    Sentences of like length share a batch, for padding costs time; results come in the order of
+    the input and do not depend on the batches.
+
+    Args:
+        function: A signature.
+        *columns: Lists of str of one length, one for each argument.
+        batch_size: Most examples at a time.
+
+    Returns:
+        List of dicts from an output's name to a str, float or array; strings are decoded.
+    """
+    order = sorted(range(len(columns[0])), key=lambda index: len(columns[0][index]))
+    results = [None] * len(order)
+    for first in range(0, len(order), batch_size):
+        rows = order[first : first + batch_size]
+        outputs = function(*([column[row] for row in rows] for column in columns))
+        outputs = {name: _decoded(tensor.numpy()) for name, tensor in outputs.items()}
+        for place, row in enumerate(rows):
+            results[row] = {name: values[place] for name, values in outputs.items()}
+    return results
+
+
+def _decoded(array):
+    if array.dtype != object:
+        return array
+    flat = [value.decode("utf-8", errors="replace") for value in array.ravel()]
+    return np.array(flat, dtype=object).reshape(array.shape)
