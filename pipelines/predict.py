@@ -96,7 +96,9 @@ def _write_alignments(lines, align, options, first_number):
 
     folder = Path(options.alignments)
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "alignments.txt", "w" if not first_number else "a", encoding="utf-8") as file:
+    with open(
+        folder / "alignments.txt", "w" if not first_number else "a", encoding="utf-8"
+    ) as file:
         for number, result in enumerate(
             run_corpus(align, lines, batch_size=options.batch_size), start=first_number + 1
         ):

@@ -1,14 +1,14 @@
 """Where a run keeps its things, and its config as JSON; shared by all pipelines.
 
-    RUN/config.json                  the `Config` of the run, every default written out
-        source.tokenizer.json        what strings become
-        target.tokenizer.json
-        checkpoints/                 last.npz, best.npz, epoch-0007.npz
-        model.keras                  the trained model
-        logs/                        TensorBoard
-        metrics.json                 what `evaluate` measured
-        samples/                     translations, one file for each test set
-        plots/                       pictures
+RUN/config.json                  the `Config` of the run, every default written out
+    source.tokenizer.json        what strings become
+    target.tokenizer.json
+    checkpoints/                 last.npz, best.npz, epoch-0007.npz
+    model.keras                  the trained model
+    logs/                        TensorBoard
+    metrics.json                 what `evaluate` measured
+    samples/                     translations, one file for each test set
+    plots/                       pictures
 """
 
 import dataclasses

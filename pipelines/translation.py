@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.command_line import run_commands
-from pipelines.predict import Predict, predict
+from pipelines.predict import predict
 from pipelines.run_directory import RunDirectory, changed_settings, load_config, save_config
 from pipelines.text_pairs import read_pairs
 from pipelines.translation_report import report
@@ -51,7 +51,8 @@ class Data:
     """What is read, and how it becomes tokens."""
 
     path: str = "builtin"
-    """"builtin" (generated dates), a folder with SPLIT.LANGUAGE or SPLIT.tsv files, or tfds:NAME."""
+    """"builtin" (generated dates), a folder with SPLIT.LANGUAGE or SPLIT.tsv files, or
+    tfds:NAME."""
     source: str = "en"
     """Suffix of the source files, or the source language of a TFDS set."""
     target: str = "de"
@@ -115,7 +116,8 @@ class Training:
     mixed_precision: bool = False
     """Compute in bfloat16, keep the weights in float32; meant for accelerators."""
     scheduled_sampling: float = 0.0
-    """Above 0: k of the inverse sigmoid decay of teacher forcing, in updates (Bengio et al. 2015)."""
+    """Above 0: k of the inverse sigmoid decay of teacher forcing, in updates (Bengio et al.
+    2015)."""
     patience: int = 5
     """Epochs without a better validation perplexity after which training stops."""
     average: int = 1
@@ -126,6 +128,10 @@ class Training:
     """Steps between two points of the TensorBoard curves."""
     deterministic: bool = False
     """Bit-identical results for the same seed, also over --resume."""
+
+
+# A date in ISO form has ten characters, however long the source is.
+_DATE_SEARCH = BeamSettings(length_penalty=0.0, length_factor=0.0, length_offset=12)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,9 +148,7 @@ class Config:
     data: Data = Data()
     model: Model = Model()
     training: Training = Training()
-    decoding: BeamSettings = BeamSettings(
-        beam_size=5, n_best=5, length_penalty=0.0, length_factor=0.0, length_offset=12
-    )
+    decoding: BeamSettings = _DATE_SEARCH
 
 
 _SMALL_TEXT = Config(
@@ -499,8 +503,10 @@ def export(options: Export):
         for split, values in json.loads(run.metrics.read_text("utf-8")).items():
             metrics |= {f"{split}, {k}": v for k, v in values.items() if k != "by_length"}
     pairs = read_pairs(config.data, config.data.validation, config.seed)
-    data = "generated dates (Babel's CLDR data)" if config.data.path == "builtin" else (
-        f"{config.data.path}, {config.data.source} to {config.data.target}"
+    data = (
+        "generated dates (Babel's CLDR data)"
+        if config.data.path == "builtin"
+        else (f"{config.data.path}, {config.data.source} to {config.data.target}")
     )
     card = ModelCard(
         summary=f"Translates text: {data}. Input like its training data, one sentence a string; "

@@ -89,7 +89,9 @@ def _plot(run, split, rows, options):
         other = type(run)(folder)
         metrics = json.loads(other.require(other.metrics).read_text("utf-8"))
         if split not in metrics:
-            raise ValueError(f"--compare {folder}: expected scores of {split!r}, got {list(metrics)}.")
+            raise ValueError(
+                f"--compare {folder}: expected scores of {split!r}, got {list(metrics)}."
+            )
         systems[other.path.name] = [type(rows[0])(**row) for row in metrics[split]["by_length"]]
     save_png(plot_score_by_length(systems, title=split), run.plots / f"bleu_by_length.{split}.png")
 

@@ -9,4 +9,9 @@ START = 1  # the decoder's first input
 END = 2  # the last real token of every sequence
 UNK = 3  # whatever the vocabulary lacks
 
-SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>")  # their pieces, at positions PAD, START, END, UNK
+SPECIAL_TOKENS = (
+    "<pad>",
+    "<s>",
+    "</s>",
+    "<unk>",
+)  # their pieces, at positions PAD, START, END, UNK

@@ -2,8 +2,8 @@
 
     a(q, k) = w . tanh(q W + k U + b)
 
-The score is a perceptron with one hidden layer. With a linear hidden layer the query would cancel in
-the softmax.
+The score is a perceptron with one hidden layer. With a linear hidden layer the query would cancel
+in the softmax.
 """
 
 import keras
@@ -47,9 +47,7 @@ class BahdanauAttention(ScoredAttention):
         self.key_kernel = self.add_weight(
             (key_dim, self.units), initializers.get(init).clone(), name="key_kernel"
         )
-        self.bias = (
-            self.add_weight((self.units,), "zeros", name="bias") if self.use_bias else None
-        )
+        self.bias = self.add_weight((self.units,), "zeros", name="bias") if self.use_bias else None
         self.score_vector = self.add_weight(
             (self.units, 1), initializers.get(init).clone(), name="score_vector"
         )

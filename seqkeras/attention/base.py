@@ -33,8 +33,8 @@ class ScoredAttention(keras.Layer):
     """Soft attention by a score of query and key; the base of the forms that have names.
 
     A subclass defines `build_score(query_dim, key_dim)`, `project_keys(key)` and
-    `score(query, keys)`. What depends on the keys alone is in `project_keys`, so a decoder that asks
-    at every step pays for it once.
+    `score(query, keys)`. What depends on the keys alone is in `project_keys`, so a decoder that
+    asks at every step pays for it once.
 
     Call arguments:
         query: Float tensor `(B, T, Dq)`.
@@ -96,7 +96,7 @@ class ScoredAttention(keras.Layer):
         key_mask=None,
         attention_mask=None,
         return_attention_scores=False,
-        training=None,  # noqa: ARG002 (one call signature for all attention layers)
+        training=None,
         use_causal_mask=False,
     ):
         query = zero_masked(query, query_mask)

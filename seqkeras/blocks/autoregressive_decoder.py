@@ -1,7 +1,7 @@
 """The decoder of p(y | x) = prod_l p(y_l | y_{<l}, x); notes B (27)-(29), notes A "seq2seq".
 
-    teacher forcing:  the whole target at once; all that need not wait for a step is outside the loop
-    decoding:         one step at a time, from the same weights: `start`, `prepare`, `step`
+teacher forcing:  the whole target at once; all that need not wait for a step is outside the loop
+decoding:         one step at a time, from the same weights: `start`, `prepare`, `step`
 """
 
 import keras
@@ -27,9 +27,9 @@ class AutoregressiveDecoder(keras.Layer):
         first_token: "start": y_1 comes after a step on the START token. "state": y_1 comes from the
             initial state alone (notes B section 3), and START changes no state.
         scheduled_sampling: If True, training feeds the model's own last prediction (its arg-max)
-            instead of the target with probability `sampling_rate`, a non-trainable weight that starts
-            at 0 (Bengio et al. 2015, arXiv:1506.03099). No gradient passes through the choice. The
-            head then runs in the loop.
+            instead of the target with probability `sampling_rate`, a non-trainable weight that
+            starts at 0 (Bengio et al. 2015, arXiv:1506.03099). No gradient passes through the
+            choice. The head then runs in the loop.
         seed: int or None, of the dropout and the choices.
 
     Call arguments:
@@ -43,11 +43,12 @@ class AutoregressiveDecoder(keras.Layer):
     Returns:
         Logits `(B, T, V)` of the token after each; weights `(B, T, S)`.
 
-    Masking: PAD on the right of `tokens` influences no step before it; weigh the loss by the target.
+    Masking: PAD on the right of `tokens` influences no step before it; weigh the loss by the
+        target.
 
     Raises:
-        ValueError: for an unknown `first_token`, an attention cell that keeps its weights to itself,
-            or a memory without an attention cell.
+        ValueError: for an unknown `first_token`, an attention cell that keeps its weights to
+            itself, or a memory without an attention cell.
     """
 
     def __init__(

@@ -1,4 +1,5 @@
-"""A cell that looks at a memory at every step; notes B 4.2, Bahdanau et al. 2015, Luong et al. 2015.
+"""A cell that looks at a memory at every step; notes B 4.2, Bahdanau et al. 2015, Luong et al.
+2015.
 
 query="previous" (Bahdanau; notes B (4)-(8), notes A "Seq2seq with Attention"):
 
@@ -143,7 +144,7 @@ class AttentionCell(keras.Layer):
     # What leaves the loop: the memory's part, the inputs' share of the projection, the noise.
 
     def prepare(self, constants, constants_mask=None):
-        """Returns the `AttentionMemory` that `step` asks; `constants` is the memory `(B, S, Dm)`."""
+        """Returns the `AttentionMemory` that `step` asks, of a memory `(B, S, Dm)`."""
         if self.memory_map is not None:
             constants = self.memory_map(constants)
         return self.attention.prepare(constants, mask=constants_mask)

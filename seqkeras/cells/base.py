@@ -1,9 +1,9 @@
 """What every recurrent cell shares: its options, its weights, and its two halves.
 
-A cell computes a_t = project(x_t) + R(h_{t-1}) and from it the next states. `project` does not depend
-on the state, so `RNN` applies it to the whole sequence in one matmul, before the loop; `step` is what
-remains for the loop. Whatever is random is drawn before the loop (`draw_noise`), so `step` is
-deterministic.
+A cell computes a_t = project(x_t) + R(h_{t-1}) and from it the next states. `project` does not
+depend on the state, so `RNN` applies it to the whole sequence in one matmul, before the loop;
+`step` is what remains for the loop. Whatever is random is drawn before the loop (`draw_noise`), so
+`step` is deterministic.
 """
 
 import keras
@@ -12,11 +12,22 @@ from keras import constraints, initializers, ops, regularizers
 WEIGHTS = ("kernel", "recurrent", "bias")
 
 
+def check_cell(cell, owner):
+    """Raises a ValueError that names `owner` if `cell` is not something to run over time."""
+    whole_layer = hasattr(cell, "return_sequences")
+    if whole_layer or not hasattr(cell, "state_size") or not callable(getattr(cell, "call", None)):
+        raise ValueError(
+            f"{owner}: expected a cell with `call(inputs, states)` and `state_size`, got {cell!r}. "
+            "Pass a cell such as GRUCell(64), not a layer such as GRU(64)."
+        )
+
+
 class RecurrentCell(keras.Layer):
     """A gated or plain cell with one input kernel, one recurrent kernel and a bias.
 
     The one home of the options that all cells have in common. A subclass says how many blocks of
-    `units` columns its kernels have (`blocks`), what its states are (`state_size`), and writes `step`.
+    `units` columns its kernels have (`blocks`), what its states are (`state_size`), and writes
+    `step`.
 
     Args:
         units: int > 0. Size H of the output.
@@ -26,8 +37,8 @@ class RecurrentCell(keras.Layer):
         kernel_regularizer, recurrent_regularizer, bias_regularizer: Keras regularizers or None.
         kernel_constraint, recurrent_constraint, bias_constraint: Keras constraints or None.
         dropout: Rate in [0, 1) on the inputs, one mask for all steps (variational).
-        recurrent_dropout: Rate in [0, 1) on h_{t-1} where it enters the gates; one mask for all steps
-            and all gates (Gal & Ghahramani 2016, tied; Keras draws one mask for each gate).
+        recurrent_dropout: Rate in [0, 1) on h_{t-1} where it enters the gates; one mask for all
+            steps and all gates (Gal & Ghahramani 2016, tied; Keras draws one mask for each gate).
         seed: int or None, of the dropout masks.
 
     Call arguments:
@@ -99,13 +110,15 @@ class RecurrentCell(keras.Layer):
         columns = self.blocks * self.units
         self.kernel = self._add("kernel", (input_shape[-1], columns), "kernel")
         self.recurrent_kernel = self._add("recurrent_kernel", (self.units, columns), "recurrent")
-        self.bias = self._add("bias", self.bias_shape(), "bias") if self.use_bias else None
+        self.bias = None
+        if self.use_bias:
+            self.bias = self._add("bias", self.bias_shape(), "bias", self.initial_bias)
 
-    def _add(self, name, shape, role):
+    def _add(self, name, shape, role, initializer=None):
         return self.add_weight(
             shape=shape,
             name=name,
-            initializer=getattr(self, f"{role}_initializer"),
+            initializer=initializer or getattr(self, f"{role}_initializer"),
             regularizer=getattr(self, f"{role}_regularizer"),
             constraint=getattr(self, f"{role}_constraint"),
         )
@@ -113,6 +126,10 @@ class RecurrentCell(keras.Layer):
     def bias_shape(self):
         """Shape of the bias; a cell with a second, recurrent bias says so here."""
         return (self.blocks * self.units,)
+
+    def initial_bias(self, shape, dtype=None):
+        """First value of the bias; a cell that starts a part of it elsewhere says so here."""
+        return self.bias_initializer(shape, dtype=dtype)
 
     @property
     def input_bias(self):

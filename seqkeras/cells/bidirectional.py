@@ -1,6 +1,6 @@
 """Both directions of time, Schuster & Paliwal 1997; notes A (11), notes B 2.6.
 
-    h^t = F(h^{t-1}, x^t),   g^t = G(g^{t+1}, x^t),   y^t = merge(h^t, g^t)
+h^t = F(h^{t-1}, x^t),   g^t = G(g^{t+1}, x^t),   y^t = merge(h^t, g^t)
 """
 
 import keras
@@ -31,10 +31,11 @@ class Bidirectional(keras.Layer):
         initial_state: The forward states, then the backward ones, in one list, or None.
         mask: Boolean tensor `(B, T)` or None.
         training: Passed to both layers.
+        sequences_mask: See `RNN`; give `mask` yourself.
 
     Returns:
-        The merged output; with the layer's `return_state` a tuple of it, the forward states, and the
-        backward states. The output at t has seen x_1..x_t forwards and x_T..x_t backwards.
+        The merged output; with the layer's `return_state` a tuple of it, the forward states, and
+        the backward states. The output at t has seen x_1..x_t forwards and x_T..x_t backwards.
 
     Masking: the padding on the right is skipped by both directions; its outputs are zero.
 
@@ -81,7 +82,11 @@ class Bidirectional(keras.Layer):
             if not layer.built:
                 layer.build(sequences_shape)
 
-    def call(self, sequences, initial_state=None, mask=None, training=False):
+    def call(
+        self, sequences, initial_state=None, mask=None, training=False, *, sequences_mask=None
+    ):
+        if mask is None:
+            mask = sequences_mask
         forward_state = backward_state = None
         if initial_state is not None:
             half = len(initial_state) // 2

@@ -8,14 +8,15 @@
 Conventions: gates in the order z, r, c; z weighs the *old* state, as in Keras (the notes write
 h' = (1 - z) h + z c: the same cell with z negated, erratum X07). Above is `reset_after=False`, the
 notes' form. `reset_after=True`, Keras' default: c = tanh(x W_c + b_c + r * (h U_c + d_c)), with a
-second bias d. Dropout on h applies where h enters the gates and the candidate, not where z keeps it.
+second bias d. Dropout on h applies where h enters the gates and the candidate, not where z keeps
+it.
 """
 
 import keras
 from keras import ops
 
 from seqkeras.cells.base import RecurrentCell
-from seqkeras.cells.rnn import CellRNN
+from seqkeras.cells.cell_rnn import CellRNN
 
 
 def reset_before_step(z_t, h, recurrent_kernel, activation, gate, masked_h):
@@ -50,8 +51,8 @@ def reset_after_step(z_t, h, recurrent_kernel, recurrent_bias, activation, gate,
 class GRUCell(RecurrentCell):
     """One step of a gated recurrent unit; `GRU` runs it over time.
 
-    The reset gate decides how much of the past enters the candidate, the update gate how much of the
-    past survives.
+    The reset gate decides how much of the past enters the candidate, the update gate how much of
+    the past survives.
 
     Args:
         units: int > 0. Size H of the state.

@@ -16,7 +16,7 @@ import keras
 from keras import ops
 
 from seqkeras.cells.base import RecurrentCell
-from seqkeras.cells.rnn import CellRNN
+from seqkeras.cells.cell_rnn import CellRNN
 
 
 def lstm_step(z_t, h, c, recurrent_kernel, activation, gate):
@@ -70,11 +70,12 @@ class LSTMCell(RecurrentCell):
     def state_size(self):
         return [self.units, self.units]
 
-    def build(self, input_shape):
-        super().build(input_shape)
-        if self.use_bias and self.unit_forget_bias:
-            forget = ops.arange(4 * self.units) // self.units == 1
-            self.bias.assign(ops.where(forget, ops.ones_like(self.bias), self.bias))
+    def initial_bias(self, shape, dtype=None):
+        bias = super().initial_bias(shape, dtype)
+        if not self.unit_forget_bias:
+            return bias
+        forget = ops.arange(4 * self.units) // self.units == 1
+        return ops.where(forget, ops.ones_like(bias), bias)
 
     def step(self, z_t, states, noise=None):
         h, c = states

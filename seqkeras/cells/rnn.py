@@ -1,4 +1,4 @@
-"""`RNN`, which runs a cell over time, and `CellRNN`, the layer that makes its own cell.
+"""`RNN`, which runs a cell over time.
 
     h_t = F(h_{t-1}, x_t),  t = 1..T        notes A (1), notes B (1)
 
@@ -10,6 +10,8 @@ computed once (`prepare`). A fused kernel, when a cell has one, takes the place 
 import keras
 from keras import ops, tree
 
+from seqkeras.cells.base import check_cell
+from seqkeras.cells.stacked import StackedRNNCells
 from seqkeras.ops.masks import zero_masked
 from seqkeras.ops.scan import scan
 
@@ -22,8 +24,9 @@ class RNN(keras.Layer):
     `SimpleRNN` are this layer with their cell.
 
     Args:
-        cell: A layer with `call(inputs, states) -> (output, states)` and `state_size`. If it also has
-            `project`, `step` and `draw_noise` (see `RecurrentCell`), only `step` runs in the loop.
+        cell: A layer with `call(inputs, states) -> (output, states)` and `state_size`. If it also
+            has `project`, `step` and `draw_noise` (see `RecurrentCell`), only `step` runs in the
+            loop.
         return_sequences: If True, the output of every step, else of the last.
         return_state: If True, the last states are returned too.
         go_backwards: If True, time runs from T to 1 and the outputs are in that order.
@@ -41,6 +44,8 @@ class RNN(keras.Layer):
         constants: Tensor or list of tensors handed to `cell.prepare`, the memory of an attention
             cell. Keyword only.
         constants_mask: Their masks, in the same structure. Keyword only.
+        sequences_mask: The name under which Keras hands over the mask that `sequences` carries when
+            other tensors, such as the initial state, come along. Give `mask` yourself.
 
     Returns:
         The output `(B, T, H)` or `(B, H)`, in the structure that the cell's output has; with
@@ -68,13 +73,12 @@ class RNN(keras.Layer):
     ):
         super().__init__(**kwargs)
         if isinstance(cell, (list, tuple)):
-            from seqkeras.cells.stacked import StackedRNNCells
-
             cell = StackedRNNCells(cell)
-        if not hasattr(cell, "state_size") or not callable(getattr(cell, "call", None)):
+        check_cell(cell, "RNN")
+        if stateful and learn_initial_state:
             raise ValueError(
-                "RNN: expected a cell with `call(inputs, states)` and `state_size`, got "
-                f"{cell!r}. Pass a cell such as GRUCell(64), not a layer such as GRU(64)."
+                "RNN: expected stateful=True or learn_initial_state=True, got both. Carried states "
+                "start at zero; to start them elsewhere give initial_state in the first batch."
             )
         self.cell = cell
         self.return_sequences = return_sequences
@@ -152,12 +156,17 @@ class RNN(keras.Layer):
         *,
         constants=None,
         constants_mask=None,
+        sequences_mask=None,
     ):
         if (constants is not None) != self.takes_constants:
             raise ValueError(
                 f"RNN: the cell {type(self.cell).__name__} "
                 + ("needs constants=, got none." if constants is None else "takes no constants=.")
             )
+        if mask is None:
+            mask = sequences_mask
+        if self.stateful:
+            sequences = self._of_carried_batch_size(sequences)
         states = self._first_states(sequences, initial_state)
         context = None if constants is None else self.cell.prepare(constants, constants_mask)
         output, states = self._loop(
@@ -171,7 +180,6 @@ class RNN(keras.Layer):
         batch_size = ops.shape(sequences)[0]
         if initial_state is None:
             if self.stateful:
-                self._check_batch_size(sequences)
                 initial_state = tree.map_structure(ops.convert_to_tensor, self.states)
             else:
                 initial_state = self.get_initial_state(batch_size)
@@ -180,19 +188,23 @@ class RNN(keras.Layer):
         tree.assert_same_structure(self.state_size, list(initial_state))
         return tree.map_structure(lambda s: ops.cast(s, self.compute_dtype), list(initial_state))
 
-    def _check_batch_size(self, sequences):
+    def _of_carried_batch_size(self, sequences):
         expected, came = tree.flatten(self.states)[0].shape[0], sequences.shape[0]
         if came is not None and came != expected:
             raise ValueError(
                 f"RNN(stateful=True): expected batch size {expected}, that of the carried states, "
                 f"got {came}. Feed batches of one size."
             )
+        # A size known only at run time must not broadcast against the states: reshape refuses it.
+        return ops.reshape(sequences, (expected, *ops.shape(sequences)[1:]))
 
     def _loop(self, sequences, states, mask, training, context):
         """Returns `(output, states)`, batch-major; runs time-major."""
-        split = hasattr(self.cell, "project")
+        split = all(hasattr(self.cell, name) for name in ("project", "step", "draw_noise"))
         inputs = self.cell.project(sequences, training) if split else sequences
-        step = self._split_step(sequences, training, context) if split else self._plain_step(training)
+        step = (
+            self._split_step(sequences, training, context) if split else self._plain_step(training)
+        )
         inputs = tree.map_structure(_swap_batch_and_time, inputs)  # (T, B, ...)
         if mask is None:
             outputs, states = scan(step, states, inputs, self.go_backwards, self.unroll)
@@ -249,13 +261,13 @@ class RNN(keras.Layer):
     def compute_mask(self, _, mask=None):
         mask = tree.flatten(mask)[0] if mask is not None else None
         output_mask = mask if self.return_sequences else None
+        if output_mask is not None and self.go_backwards:
+            output_mask = ops.flip(output_mask, axis=1)  # outputs are in the order of processing
         if self.return_state:
             return [output_mask] + [None] * len(self.state_size)
         return output_mask
 
-    def compute_output_shape(
-        self, sequences_shape, initial_state_shape=None, constants_shape=None
-    ):
+    def compute_output_shape(self, sequences_shape, initial_state_shape=None, constants_shape=None):
         lead = tuple(sequences_shape[:2]) if self.return_sequences else (sequences_shape[0],)
         size = getattr(self.cell, "output_size", None)
         if size is None:
@@ -286,45 +298,6 @@ class RNN(keras.Layer):
             config.pop("cell"), custom_objects=custom_objects
         )
         return cls(cell, **config)
-
-
-class CellRNN(RNN):
-    """An `RNN` that makes its own cell: the base of `SimpleRNN`, `LSTM` and `GRU`.
-
-    Options that are neither `RNN`'s nor `keras.Layer`'s go to the cell, and the cell's attributes can
-    be read off the layer, so none is declared twice.
-    """
-
-    cell_class = None
-    OWN = (
-        "return_sequences return_state go_backwards stateful unroll zero_output_for_mask "
-        "learn_initial_state name dtype trainable activity_regularizer"
-    ).split()
-
-    def __init__(self, units, *args, **options):
-        own = {name: options.pop(name) for name in self.OWN if name in options}
-        for name in ("dtype", "trainable"):
-            if name in own:
-                options[name] = own[name]
-        super().__init__(self.cell_class(units, *args, **options), **own)
-
-    def __getattr__(self, name):
-        cell = self.__dict__.get("cell")
-        if cell is None or name.startswith("_"):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return getattr(cell, name)
-
-    def get_config(self):
-        config = super().get_config()
-        del config["cell"]
-        cell = self.cell.get_config()
-        for name in ("name", "dtype", "trainable"):
-            del cell[name]
-        return {**cell, **config}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
 
 
 def _swap_batch_and_time(x):

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from seqkeras.cells.base import RecurrentCell
-from seqkeras.cells.rnn import CellRNN
+from seqkeras.cells.cell_rnn import CellRNN
 
 
 def elman_step(z_t, h, recurrent_kernel, activation):

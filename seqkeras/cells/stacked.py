@@ -2,14 +2,15 @@
 
     h^{t,1} = F^1(h^{t-1,1}, x^t),   h^{t,l} = F^l(h^{t-1,l}, h^{t,l-1})  for l > 1
 
-(The notes print x^t for every l: erratum X05.) A stack of *layers* computes the same and projects the
-inputs of every layer at once; a stack of cells is what a decoder needs, which has one step at a time.
+(The notes print x^t for every l: erratum X05.) A stack of *layers* computes the same and projects
+the inputs of every layer at once; a stack of cells is what a decoder needs, which has one step at a
+time.
 """
 
 import keras
 from keras import ops
 
-from seqkeras.cells.base import RecurrentCell
+from seqkeras.cells.base import RecurrentCell, check_cell
 
 
 @keras.saving.register_keras_serializable(package="seqkeras")
@@ -18,8 +19,8 @@ class StackedRNNCells(keras.Layer):
 
     Args:
         cells: List of cells, the lowest first.
-        dropout: Rate in [0, 1) on what goes from one cell up to the next, one mask for all steps; the
-            recurrent paths are untouched (Zaremba et al. 2014, arXiv:1409.2329).
+        dropout: Rate in [0, 1) on what goes from one cell up to the next, one mask for all steps;
+            the recurrent paths are untouched (Zaremba et al. 2014, arXiv:1409.2329).
         seed: int or None, of the dropout masks.
 
     Call arguments:
@@ -38,11 +39,7 @@ class StackedRNNCells(keras.Layer):
         if not cells:
             raise ValueError("StackedRNNCells: expected at least one cell, got an empty list.")
         for cell in cells:
-            if not hasattr(cell, "state_size") or not callable(getattr(cell, "call", None)):
-                raise ValueError(
-                    "StackedRNNCells: expected cells with `call` and `state_size`, got "
-                    f"{cell!r}."
-                )
+            check_cell(cell, "StackedRNNCells")
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f"dropout: expected a rate in [0, 1), got {dropout!r}.")
         self.cells = list(cells)
@@ -50,7 +47,7 @@ class StackedRNNCells(keras.Layer):
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         if all(isinstance(cell, RecurrentCell) for cell in cells):
-            # Only then is there a projection that can leave the loop; `RNN` looks for the attribute.
+            # Only then can a projection leave the loop; `RNN` looks for the attribute.
             self.project = cells[0].project
             self.project_rows = cells[0].project_rows
             self.add_input_bias = cells[0].add_input_bias

@@ -25,8 +25,11 @@ class BeamSettings:
         length_penalty: alpha >= 0; 0 compares hypotheses by log-probability.
         coverage_penalty: beta >= 0; above 0 the models must have attention.
         no_repeat_ngram: n; above 0 no n-gram of tokens occurs twice in an output.
-        length_factor, length_offset: An output has at most factor * S + offset tokens, END included,
-            for a source of S tokens. Of the example's own source, so never of its batch.
+        length_factor, length_offset: An output has at most factor * S + offset tokens, END
+            included, for a source of S tokens. Of the example's own source, so never of its batch.
+        max_characters: Longer sources are cut there. A subword tokenizer's time grows with the
+            square of a word's length, so without a bound one request of a few megabytes without a
+            blank would block a server.
     """
 
     beam_size: int = 5
@@ -36,6 +39,7 @@ class BeamSettings:
     no_repeat_ngram: int = 0
     length_factor: float = 2.0
     length_offset: int = 10
+    max_characters: int = 5000
 
 
 class Translator(tf.Module):
@@ -49,7 +53,7 @@ class Translator(tf.Module):
     Raises:
         ValueError: if there is no model, or `n_best` is not in 1..`beam_size`.
 
-    A blank text has no translation to find: its best text is "" with score 0, in every batch.
+    A blank text has no translation to find: its texts are "" with score 0, in every batch.
     """
 
     def __init__(self, parts, source_tokenizer, target_tokenizer, settings=None):
@@ -85,11 +89,11 @@ class Translator(tf.Module):
         """Strings `(B,)`, `(B,)` to a dict: what the models think of given translations.
 
         Returns:
-            A dict: "log_probability" `(B,)` of the target and its END, in nats, and "tokens" `(B,)`,
-            how many tokens that are.
+            A dict: "log_probability" `(B,)` of the target and its END, in nats, and "tokens"
+            `(B,)`, how many tokens that are.
         """
-        target_ids = _ids(self.target_tokenizer, target)
-        log_probs, _ = self._forced(_ids(self.source_tokenizer, source), target_ids)
+        target_ids = _ids(self.target_tokenizer, self._cut(target))
+        log_probs, _ = self._forced(self._source_ids(source), target_ids)
         gold = tf.gather(log_probs, target_ids, batch_dims=2)  # (B, T)
         real = target_ids != PAD
         return {
@@ -110,7 +114,7 @@ class Translator(tf.Module):
         """
         if not self.attends:
             raise ValueError("align: expected models with attention, got one without.")
-        source_ids = _ids(self.source_tokenizer, text)
+        source_ids = self._source_ids(text)
         beam = self._beam(source_ids, 1)
         target_ids = beam.tokens[:, 0, : tf.reduce_max(beam.lengths)]  # (B, T)
         _, weights = self._forced(source_ids, target_ids)
@@ -123,15 +127,19 @@ class Translator(tf.Module):
         }
 
     def _search(self, text, n_best):
-        source_ids = _ids(self.source_tokenizer, text)
+        source_ids = self._source_ids(text)
         beam = self._beam(source_ids, n_best)
         shape = tf.shape(beam.scores)
         flat = tf.reshape(beam.tokens, [shape[0] * shape[1], -1])
         texts = tf.reshape(self.target_tokenizer.decode(flat), shape)
         blank = _blank(source_ids)[:, None]
-        first = tf.range(n_best)[None] == 0
-        score = tf.where(blank, tf.where(first, 0.0, -float("inf")), beam.scores)
-        return {"text": tf.where(blank, "", texts), "score": score}
+        return {"text": tf.where(blank, "", texts), "score": tf.where(blank, 0.0, beam.scores)}
+
+    def _source_ids(self, text):
+        return _ids(self.source_tokenizer, self._cut(text))
+
+    def _cut(self, text):
+        return tf.strings.substr(text, 0, self.settings.max_characters, unit="UTF8_CHAR")
 
     def _beam(self, source_ids, n_best):
         settings = self.settings

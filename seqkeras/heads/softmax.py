@@ -31,7 +31,9 @@ class SoftmaxHead(keras.Layer):
     def __init__(self, vocabulary_size, readout_units=None, dropout=0.0, seed=None, **kwargs):
         super().__init__(**kwargs)
         if vocabulary_size <= 0:
-            raise ValueError(f"vocabulary_size: expected a positive integer, got {vocabulary_size}.")
+            raise ValueError(
+                f"vocabulary_size: expected a positive integer, got {vocabulary_size}."
+            )
         self.vocabulary_size = vocabulary_size
         self.readout_units = readout_units
         self.seed = seed
@@ -55,7 +57,7 @@ class SoftmaxHead(keras.Layer):
         logits = self.logits(self.dropout(hidden, training=training))
         return ops.cast(logits, "float32")
 
-    def compute_output_spec(self, inputs, training=False):  # noqa: ARG002
+    def compute_output_spec(self, inputs, training=False):
         return keras.KerasTensor((*inputs.shape[:-1], self.vocabulary_size), dtype="float32")
 
     def get_config(self):

@@ -1,5 +1,5 @@
-"""Sequence to sequence with attention, Bahdanau et al. 2015 (arXiv:1409.0473); notes A "Seq2seq with
-Attention", notes B 4.2 (2)-(8); the variant of Luong et al. 2015 (arXiv:1508.04025).
+"""Sequence to sequence with attention, Bahdanau et al. 2015 (arXiv:1409.0473); notes A "Seq2seq
+with Attention", notes B 4.2 (2)-(8); the variant of Luong et al. 2015 (arXiv:1508.04025).
 
     f_t = [forward h_t; backward h_t]         the memory: both directions of the encoder
     s_0 = tanh(W [last states] + b)           the decoder's first state, notes B's NN (29)
@@ -119,14 +119,12 @@ def attention_seq2seq(
     summary = keras.layers.Concatenate(name="summary")(last_states)
     count = len(keras.tree.flatten(attention_cell.cell.state_size))
     states = [
-        keras.layers.Dense(units, "tanh", name=f"bridge_{index}")(summary)
-        for index in range(count)
+        keras.layers.Dense(units, "tanh", name=f"bridge_{index}")(summary) for index in range(count)
     ]
     mask = PaddingMask(name="memory_mask")(source)
     encoder = keras.Model(
         source, {"states": states, "memory": memory, "memory_mask": mask}, name="encoder"
     )
-    model = encoder_decoder(encoder, decoder)
 
-    # decoding finds "encoder" and "decoder" by name: `decoding_parts(model)`
-    return model
+    # what decoding needs: `decoding_parts` finds "encoder" and "decoder" by their names
+    return encoder_decoder(encoder, decoder)

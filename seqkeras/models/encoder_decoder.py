@@ -1,10 +1,10 @@
 """What every encoder-decoder model here has in common.
 
-The model is functional: inputs `{"source": (B, S), "target_in": (B, T)}`, output logits `(B, T, V)`.
-Its layer "encoder" is a functional model of its own, source `(B, S)` to a dict with the initial
-"states" of the decoder and, if there is attention, a "memory" and its "memory_mask"; its layer
-"decoder" is an `AutoregressiveDecoder`. `decoding_parts` finds them by these names, so it works on a
-model just built and on one loaded from a file.
+The model is functional: inputs `{"source": (B, S), "target_in": (B, T)}`, output logits `(B, T,
+V)`. Its layer "encoder" is a functional model of its own, source `(B, S)` to a dict with the
+initial "states" of the decoder and, if there is attention, a "memory" and its "memory_mask"; its
+layer "decoder" is an `AutoregressiveDecoder`. `decoding_parts` finds them by these names, so it
+works on a model just built and on one loaded from a file.
 """
 
 from collections.abc import Callable
@@ -31,12 +31,12 @@ class DecodingParts(NamedTuple):
     """A trained model as decoding sees it.
 
     Attributes:
-        encode: source ids `(B, S)` -> `(memory, state)`: nested structures of tensors with leading B.
-            The memory stays as it is; the state changes in every step.
+        encode: source ids `(B, S)` -> `(memory, state)`: nested structures of tensors with leading
+            B. The memory stays as it is; the state changes in every step.
         step: `(tokens (B,), state, memory) -> (log_probs (B, V) float32, state)`. With attention,
             `state["attention"]` `(B, S)` holds the weights of the last step.
-        attend: `(source (B, S), target_in (B, T)) -> (log_probs (B, T, V), weights (B, T, S))`, teacher
-            forced in one pass; weights is None without attention.
+        attend: `(source (B, S), target_in (B, T)) -> (log_probs (B, T, V), weights (B, T, S))`,
+            teacher forced in one pass; weights is None without attention.
         attends: Whether there is attention.
     """
 

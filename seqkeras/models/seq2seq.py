@@ -1,5 +1,5 @@
-"""Sequence to sequence through one vector, Sutskever et al. 2014 (arXiv:1409.3215); notes A "Sequence
-to Sequence Learning", notes B section 3, (27)-(29).
+"""Sequence to sequence through one vector, Sutskever et al. 2014 (arXiv:1409.3215); notes A
+"Sequence to Sequence Learning", notes B section 3, (27)-(29).
 
     v = NN(last states of the encoder)        (29); NN is the identity unless `bridge`
     p(y_l | y_{<l}, x) from a decoder that starts in v
@@ -79,7 +79,6 @@ def seq2seq(
             for index, state in enumerate(states)
         ]
     encoder = keras.Model(source, {"states": states}, name="encoder")
-    model = encoder_decoder(encoder, decoder)
 
-    # decoding finds "encoder" and "decoder" by name: `decoding_parts(model)`
-    return model
+    # what decoding needs: `decoding_parts` finds "encoder" and "decoder" by their names
+    return encoder_decoder(encoder, decoder)

@@ -1,4 +1,4 @@
-"""Cross-entropy of integer labels, with label smoothing; Szegedy et al. 2016 (arXiv:1512.00567), §7.
+"""Cross-entropy of integer labels, label smoothing: Szegedy et al. 2016 (arXiv:1512.00567), §7.
 
     q        = (1 - eps) onehot(y) + eps / V          the smoothed target
     loss     = -sum_v q_v log p_v                     p = softmax(z), z the logits

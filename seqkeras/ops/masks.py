@@ -1,8 +1,8 @@
 """Masks: boolean, True = real, padding on the right.
 
 What lies in the padding never changes a result, NaN and Inf included. Multiplying by zero would not
-do (0 * NaN is NaN, in values and in gradients), so masked entries are replaced by `where`, before any
-matmul.
+do (0 * NaN is NaN, in values and in gradients), so masked entries are replaced by `where`, before
+any matmul.
 """
 
 from keras import ops
@@ -36,10 +36,15 @@ def masked_softmax(scores, mask=None):
     """
     logits = ops.cast(scores, "float32")
     if mask is None:
-        return ops.cast(ops.softmax(logits, axis=-1), scores.dtype)
+        return ops.cast(_softmax(logits), scores.dtype)
     logits = ops.where(mask, logits, -1e30)
-    weights = ops.where(mask, ops.softmax(logits, axis=-1), 0.0)
+    weights = ops.where(mask, _softmax(logits), 0.0)
     return ops.cast(weights, scores.dtype)
+
+
+def _softmax(logits):
+    """`ops.softmax` without its warning of an axis of size 1: one source token is nothing odd."""
+    return ops.exp(ops.log_softmax(logits, axis=-1))
 
 
 def reverse_padded(x, mask):

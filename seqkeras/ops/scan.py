@@ -36,8 +36,8 @@ def _unrolled(step, states, sequences, reverse):
     length = tree.flatten(sequences)[0].shape[0]
     if length is None:
         raise ValueError(
-            "Cannot unroll: expected a known number of time steps, got None. Give the Input a fixed "
-            "length or use unroll=False."
+            "Cannot unroll: expected a known number of time steps, got None. Give the Input a "
+            "fixed length or use unroll=False."
         )
     outputs = []
     for t in reversed(range(length)) if reverse else range(length):
@@ -72,8 +72,8 @@ def _tensorflow_loop(step, states, sequences, reverse):
     ]
     flat_states = [tf.convert_to_tensor(s) for s in tree.flatten(states)]
 
-    # The structure and dtypes of the outputs are known only from a call. Nothing reads the values of
-    # this one, so the graph is pruned of it.
+    # The structure and dtypes of the outputs are known only from a call. Nothing reads the values
+    # of this one, so the graph is pruned of it.
     blank = [tf.zeros(tf.shape(x)[1:], x.dtype) for x in flat_sequences]
     first_output, _ = step(tree.pack_sequence_as(sequences, blank), states)
     outputs = [

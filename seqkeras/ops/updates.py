@@ -1,4 +1,4 @@
-"""What an optimizer does to whole variables, each in as few passes over memory as the backend allows.
+"""What an optimizer does to whole variables, in as few passes over memory as possible.
 
 An update of millions of parameters is bound by memory: `keras.ops` reads and writes the arrays once
 per arithmetic operation, the kernels here once in all.
@@ -9,6 +9,8 @@ from keras import ops
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
+
+HAS_FUSED_ADAM = keras.backend.backend() == "tensorflow"
 
 
 def to_dense(gradient, variable):
@@ -46,11 +48,6 @@ def add_scaled(variable, gradient, factor):
         tf.raw_ops.ResourceApplyGradientDescent(
             var=variable.value.handle, alpha=-factor, delta=tf.cast(gradient, variable.dtype)
         )
-
-
-def has_fused_adam(dtype):
-    """True where `fused_adam` exists: TensorFlow, and a type in which 1 - beta_2 is exact enough."""
-    return keras.backend.backend() == "tensorflow" and dtype in ("float32", "float64")
 
 
 def fused_adam(variable, m, v, gradient, step, learning_rate, beta_1, beta_2, epsilon):

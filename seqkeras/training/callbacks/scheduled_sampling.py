@@ -1,4 +1,4 @@
-"""Scheduled sampling's decay of teacher forcing, Bengio et al. 2015 (arXiv:1506.03099), section 2.4.
+"""Scheduled sampling's decay of teacher forcing, Bengio et al. 2015 (arXiv:1506.03099), 2.4.
 
     epsilon_i = k / (k + exp(i / k))     inverse sigmoid, i the number of updates so far
 

@@ -1,0 +1,1 @@
+"""Losses, metrics, schedules, optimizers, checkpoints, callbacks, and a `fit` that resumes."""

@@ -1,0 +1,1 @@
+"""Keras callbacks: checkpoints, early stopping, the check for NaN, progress, TensorBoard."""
