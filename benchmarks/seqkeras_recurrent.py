@@ -35,6 +35,24 @@ def build_model(vocabulary_size):
     )
 
 
+def compiled(model):
+    """Compiles the model with Joey NMT's loss, optimizer and clipping; returns it."""
+    model.compile(
+        optimizer=GuardedOptimizer(Adam(1e-3), clip_norm=1.0),
+        loss=TokenCrossentropy(),
+        metrics=[TokenCount()],
+    )
+    return model
+
+
+def encode(data, subwords):
+    """Returns the tokenizer and the encoded training pairs."""
+    tokenizer = SubwordTokenizer.from_sentencepiece(subwords)
+    pairs = read_parallel(data, "train", "en", "de")
+    encoded, _ = encode_pairs(pairs, tokenizer, tokenizer, MAX_LENGTH)
+    return tokenizer, encoded
+
+
 class TokenCount(keras.metrics.Metric):
     """Target tokens seen since the epoch began, END included, padding and START not."""
 
@@ -105,16 +123,9 @@ def main():
 
     channel = Channel()
     keras.utils.set_random_seed(42)
-    tokenizer = SubwordTokenizer.from_sentencepiece(options.subwords)
-    pairs = read_parallel(options.data, "train", "en", "de")
-    encoded, _ = encode_pairs(pairs, tokenizer, tokenizer, MAX_LENGTH)
+    tokenizer, encoded = encode(options.data, options.subwords)
     batches = TokenBatches(encoded, tokens_per_batch=TOKENS_PER_BATCH, seed=42)
-    model = build_model(tokenizer.vocabulary_size)
-    model.compile(
-        optimizer=GuardedOptimizer(Adam(1e-3), clip_norm=1.0),
-        loss=TokenCrossentropy(),
-        metrics=[TokenCount()],
-    )
+    model = compiled(build_model(tokenizer.vocabulary_size))
     model.summary()
 
     saved_models = dict(option.split("=", 1) for option in options.saved_model)

@@ -11,9 +11,9 @@ form. Two splits cross each other:
 
 Every date is in one set only. A combination of locale and style is held out only if it can be
 inferred: each of its parts (wide month, short weekday, ordinal, ...) is still trained in another
-style of its locale, and its style in more than half of the locales that have it. It is held out
-only if it has to be: other combinations often write the same (`13 May 2021` is both padded and
-not), so sources that a trained combination writes too are no examples of a held-out one.
+style of its locale, its style in more than half of the locales that have it, and a name or mark
+shows the locale. It has to be inferred: other combinations often write the same (`13 May 2021` is
+both padded and not), so sources that a trained combination writes too are no examples of it.
 """
 
 import datetime
@@ -126,7 +126,8 @@ def _can_be_held_out(combination, train):
     locales_trained = sum(c.style == combination.style for c in others)
     own = samples(combination).difference(*map(samples, others))
     return (
-        parts(combination) <= known
+        parts(combination) != {"numeric"}  # bare numbers do not show whose order they have
+        and parts(combination) <= known
         and locales_trained > locales_with_style / 2
         and len(own) > len(samples(combination)) / 4  # else drawing its own sources takes long
     )

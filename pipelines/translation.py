@@ -39,7 +39,7 @@ from seqkeras.training.callbacks.scheduled_sampling import ScheduledSampling
 from seqkeras.training.callbacks.tensorboard import TensorBoardLogger
 from seqkeras.training.checkpoints import average_checkpoints
 from seqkeras.training.losses import TokenCrossentropy
-from seqkeras.training.metrics import Perplexity, TokenAccuracy
+from seqkeras.training.metrics import Perplexity, TokenAccuracy, TokenLoss
 from seqkeras.training.optimizer import GuardedOptimizer
 from seqkeras.training.padding_share import PaddingShare
 from seqkeras.training.resume import fit
@@ -162,12 +162,11 @@ _SMALL_TEXT = Config(
         joint_vocabulary=True,
         tokens_per_batch=2048,
     ),
-    model=Model(embedding_dim=256, units=256, dropout=0.4),
+    model=Model(embedding_dim=256, units=256, dropout=0.3),
     training=Training(
         epochs=25,
-        learning_rate=1e-3,
-        schedule="inverse_square_root",
-        warmup_steps=400,
+        learning_rate=1.5e-3,
+        warmup_steps=200,
         label_smoothing=0.1,
         average=3,
     ),
@@ -372,7 +371,7 @@ def _compile(config, model, steps_per_epoch):
         accumulate_steps=settings.accumulate_steps,
         batch_weight=loss.token_count,
     )
-    metrics = [Perplexity(), TokenAccuracy(), PaddingShare()]
+    metrics = [TokenLoss(settings.label_smoothing), Perplexity(), TokenAccuracy(), PaddingShare()]
     model.compile(optimizer, loss, metrics=metrics, jit_compile=False)
 
 

@@ -85,6 +85,7 @@ class AutoregressiveDecoder(keras.Layer):
         return self.rnn.cell
 
     def build(self, tokens_shape, initial_state_shape=None, memory_shape=None):
+        self._check_memory(memory_shape is not None)
         if not self.embedding.built:
             self.embedding.build(tokens_shape)
         embedded = (*tokens_shape, self.embedding.compute_output_shape(tokens_shape)[-1])
@@ -108,12 +109,7 @@ class AutoregressiveDecoder(keras.Layer):
         training=False,
         return_attention_scores=False,
     ):
-        if self.attends != (memory is not None):
-            raise ValueError(
-                "AutoregressiveDecoder: expected "
-                + ("a memory for the attention cell, got none." if self.attends else "no memory: ")
-                + ("" if self.attends else f"{type(self.cell).__name__} does not attend.")
-            )
+        self._check_memory(memory is not None)
         if training and self.scheduled_sampling:
             outputs = self._scheduled(tokens, initial_state, memory, memory_mask)
         else:
@@ -122,8 +118,19 @@ class AutoregressiveDecoder(keras.Layer):
         logits = self.head(y, training=training)
         return (logits, weights) if return_attention_scores else logits
 
+    def _check_memory(self, given):
+        if self.attends and not given:
+            raise ValueError(
+                "AutoregressiveDecoder: expected a memory for the attention cell, got none."
+            )
+        if given and not self.attends:
+            raise ValueError(
+                f"AutoregressiveDecoder: expected no memory: {type(self.cell).__name__} does not "
+                "attend. Wrap it in an AttentionCell."
+            )
+
     def _teacher_forced(self, tokens, initial_state, memory, memory_mask, training):
-        states = self._cell_states(initial_state)
+        states = self._cell_states(initial_state, self.compute_dtype)
         embedded = self.dropout(self.embedding(tokens), training=training)
         mask = None if self.first_token == "start" else ops.not_equal(tokens, START)
         constants = {}
@@ -158,14 +165,15 @@ class AutoregressiveDecoder(keras.Layer):
             prediction = ops.argmax(self.head(y, training=False), axis=-1)
             return output, (states, ops.cast(prediction, tokens.dtype))
 
-        carried = (self._cell_states(initial_state), ops.zeros_like(tokens[:, 0]))
+        states = self._cell_states(initial_state, self.compute_dtype)
+        carried = (states, ops.zeros_like(tokens[:, 0]))
         inputs = (ops.transpose(tokens), coins, keep)
         outputs, _ = scan(step, carried, inputs)
         return tree.map_structure(lambda y: ops.transpose(y, (1, 0, 2)), outputs)
 
     def _advance(self, token, states, noise, context, keep=None):
         """One step of the cell on tokens `(B,)`: `(output, states)`."""
-        embedded = ops.cast(self.embedding(token), self.compute_dtype)
+        embedded = ops.cast(self.embedding(token), tree.flatten(states)[0].dtype)
         z_t = self.cell.project(embedded if keep is None else embedded * keep)
         extra = (context,) if self.attends else ()
         output, new_states = self.cell.step(z_t, states, noise, *extra)
@@ -185,15 +193,17 @@ class AutoregressiveDecoder(keras.Layer):
             return self.cell.read(states, context)
         return tree.flatten(states[-1] if hasattr(self.cell, "cells") else states)[0]
 
-    def _cell_states(self, initial_state):
+    def _cell_states(self, initial_state, dtype):
         """The flat list of given states in the structure of the cell's, feeding started at 0."""
-        flat = [ops.cast(s, self.compute_dtype) for s in tree.flatten(initial_state)]
+        flat = tree.flatten(initial_state)
         if self.attends and self.cell.input_feeding:
             blank = self.cell.get_initial_state(batch_size=ops.shape(flat[0])[0])[-1]
             flat.append(blank)
+        flat = [ops.cast(state, dtype) for state in flat]
         return tree.pack_sequence_as(self.rnn.state_size, flat)
 
     # What decoding needs: state that changes (`start`, `step`), memory that does not (`prepare`).
+    # Outside of `call` Keras casts no variables, so under mixed precision the steps are float32.
 
     def prepare(self, memory=None, memory_mask=None):
         """Returns what every step needs of the memory, worked out once; () without attention."""
@@ -201,7 +211,7 @@ class AutoregressiveDecoder(keras.Layer):
 
     def start(self, initial_state, memory_mask=None):
         """Returns the decoding state before the first step: a dict of tensors with leading B."""
-        state = {"cell": self._cell_states(initial_state)}
+        state = {"cell": self._cell_states(initial_state, self.variable_dtype)}
         if self.attends:
             state["attention"] = ops.zeros_like(ops.cast(memory_mask, "float32"))
         return state

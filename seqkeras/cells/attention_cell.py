@@ -20,6 +20,7 @@ from keras import ops
 
 from seqkeras.cells.base import RecurrentCell
 from seqkeras.cells.stacked import StackedRNNCells
+from seqkeras.ops.masks import zero_masked
 
 QUERIES = ("previous", "current")
 
@@ -101,6 +102,7 @@ class AttentionCell(keras.Layer):
 
     @property
     def output_size(self):
+        """H of y; with the weights `(H, -1)`: -1 is as long as the memory."""
         return (self._y_size, -1) if self.return_attention_scores else self._y_size
 
     @property
@@ -109,14 +111,14 @@ class AttentionCell(keras.Layer):
         states = [size] if isinstance(size, int) else list(size)
         return [*states, self._y_size] if self.input_feeding else states
 
-    def build(self, input_shape, constants_shape=None):
+    def build(self, inputs_shape, constants_shape=None):
         if constants_shape is None:
             raise ValueError(
                 "AttentionCell: expected a memory, got none. Run it by seqkeras.layers.RNN with "
                 "constants=memory."
             )
         memory_shape = tuple(constants_shape)
-        batch, features = input_shape[0], input_shape[-1]
+        batch, features = inputs_shape[0], inputs_shape[-1]
         if self.memory_map is not None:
             if not self.memory_map.built:
                 self.memory_map.build(memory_shape)
@@ -146,7 +148,8 @@ class AttentionCell(keras.Layer):
     def prepare(self, constants, constants_mask=None):
         """Returns the `AttentionMemory` that `step` asks, of a memory `(B, S, Dm)`."""
         if self.memory_map is not None:
-            constants = self.memory_map(constants)
+            # Before the matmul, whose gradient by the kernel would meet the padding: 0 * NaN.
+            constants = self.memory_map(zero_masked(constants, constants_mask))
         return self.attention.prepare(constants, mask=constants_mask)
 
     def project(self, inputs, training=False):

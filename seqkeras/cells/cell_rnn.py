@@ -11,7 +11,7 @@ class CellRNN(RNN):
     """
 
     cell_class = None
-    OWN = [
+    OWN = (
         "return_sequences",
         "return_state",
         "go_backwards",
@@ -23,7 +23,7 @@ class CellRNN(RNN):
         "dtype",
         "trainable",
         "activity_regularizer",
-    ]
+    )
 
     def __init__(self, units, *args, **options):
         own = {name: options.pop(name) for name in self.OWN if name in options}

@@ -173,7 +173,8 @@ class RNN(keras.Layer):
             zero_masked(sequences, mask), states, mask, bool(training), context
         )
         if self.stateful:
-            tree.map_structure(lambda v, s: v.assign(ops.cast(s, v.dtype)), self.states, states)
+            for variable, s in zip(tree.flatten(self.states), tree.flatten(states), strict=True):
+                variable.assign(ops.cast(s, variable.dtype))
         return (output, *states) if self.return_state else output
 
     def _first_states(self, sequences, initial_state):
@@ -183,10 +184,14 @@ class RNN(keras.Layer):
                 initial_state = tree.map_structure(ops.convert_to_tensor, self.states)
             else:
                 initial_state = self.get_initial_state(batch_size)
-        elif not isinstance(initial_state, (list, tuple)):
-            initial_state = [initial_state]
-        tree.assert_same_structure(self.state_size, list(initial_state))
-        return tree.map_structure(lambda s: ops.cast(s, self.compute_dtype), list(initial_state))
+        flat = tree.flatten(initial_state)
+        if len(flat) != len(tree.flatten(self.state_size)):
+            raise ValueError(
+                f"{type(self).__name__}: initial_state: expected states of sizes "
+                f"{self.state_size}, got {len(flat)} tensors."
+            )
+        flat = [ops.cast(s, self.compute_dtype) for s in flat]
+        return tree.pack_sequence_as(self.state_size, flat)
 
     def _of_carried_batch_size(self, sequences):
         expected, came = tree.flatten(self.states)[0].shape[0], sequences.shape[0]
@@ -272,7 +277,8 @@ class RNN(keras.Layer):
         size = getattr(self.cell, "output_size", None)
         if size is None:
             size = tree.flatten(self.state_size)[0]
-        output = tree.map_structure(lambda s: (*lead, None if s < 0 else s), size)
+        memory_length = constants_shape[1] if constants_shape else None
+        output = tree.map_structure(lambda s: (*lead, memory_length if s < 0 else s), size)
         if not self.return_state:
             return output
         states = tree.map_structure(lambda s: (sequences_shape[0], s), self.state_size)

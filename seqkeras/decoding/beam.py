@@ -133,7 +133,8 @@ def beam_search(
     def extend(t, alive, last, finished, state):
         log_probs, state = advance(step, last, state)  # (N, V)
         if no_repeat_ngram:
-            log_probs = bar_repeats(log_probs, _merge(alive.tokens), t, no_repeat_ngram)
+            history = ops.reshape(alive.tokens, (-1, width))
+            log_probs = bar_repeats(log_probs, history, t, no_repeat_ngram)
         kept = _continue(log_probs, alive.log_probs, finished, t + 1 >= limits)
         scores = kept.log_probs / penalties.length_penalty(t + 1, length_penalty)
         if coverage_penalty:
@@ -227,11 +228,6 @@ def _finish(finished, kept, tokens, scores, length):
     both = BeamResult(*(ops.concatenate(pair, axis=1) for pair in zip(finished, new, strict=True)))
     _, index = ops.top_k(both.scores, scores.shape[1])  # the places suffice: only empty ones go
     return BeamResult(*(_gather(field, index) for field in both))
-
-
-def _merge(beams):
-    """`(B, K, T)` to `(N, T)`."""
-    return ops.reshape(beams, (-1, ops.shape(beams)[-1]))
 
 
 def _flat_index(index, size):

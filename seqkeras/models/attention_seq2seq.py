@@ -16,7 +16,12 @@ from seqkeras.cells.attention_cell import AttentionCell
 from seqkeras.cells.bidirectional import Bidirectional
 from seqkeras.cells.rnn import RNN
 from seqkeras.heads.softmax import SoftmaxHead
-from seqkeras.models.encoder_decoder import encoder_decoder, make_cell, make_stack
+from seqkeras.models.encoder_decoder import (
+    encoder_decoder,
+    make_cell,
+    make_stack,
+    token_embedding,
+)
 
 ATTENTIONS = {
     "bahdanau": BahdanauAttention,
@@ -97,7 +102,7 @@ def attention_seq2seq(
         return_attention_scores=True,
     )
     decoder = AutoregressiveDecoder(
-        keras.layers.Embedding(target_vocabulary, embedding_dim, name="target_embedding"),
+        token_embedding(target_vocabulary, embedding_dim, name="target_embedding"),
         attention_cell,
         SoftmaxHead(target_vocabulary, readout_units or units, dropout, name="head"),
         dropout=dropout,
@@ -108,7 +113,7 @@ def attention_seq2seq(
 
     # functional model
     source = keras.Input((None,), dtype="int32", name="source")
-    embedding = keras.layers.Embedding(
+    embedding = token_embedding(
         source_vocabulary, embedding_dim, mask_zero=True, name="source_embedding"
     )
     memory = embedding(source)

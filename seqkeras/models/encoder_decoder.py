@@ -46,6 +46,15 @@ class DecodingParts(NamedTuple):
     attends: bool
 
 
+def token_embedding(vocabulary_size, dim, **options):
+    """Returns an embedding layer whose vectors start at N(0, 0.1²).
+
+    Keras' default, uniform in ±0.05, hides the source behind small states for hundreds of steps.
+    """
+    initializer = keras.initializers.RandomNormal(stddev=0.1)
+    return keras.layers.Embedding(vocabulary_size, dim, initializer, **options)
+
+
 def make_cell(cell, units):
     """Returns a cell of `units` from its name, or from a function `units -> cell`."""
     if callable(cell):

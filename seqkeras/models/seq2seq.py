@@ -13,7 +13,12 @@ from seqkeras.blocks.autoregressive_decoder import AutoregressiveDecoder
 from seqkeras.blocks.masking import ReverseSequence
 from seqkeras.cells.rnn import RNN
 from seqkeras.heads.softmax import SoftmaxHead
-from seqkeras.models.encoder_decoder import encoder_decoder, make_cell, make_stack
+from seqkeras.models.encoder_decoder import (
+    encoder_decoder,
+    make_cell,
+    make_stack,
+    token_embedding,
+)
 
 
 def seq2seq(
@@ -52,7 +57,7 @@ def seq2seq(
         for index in range(layers)
     ]
     decoder = AutoregressiveDecoder(
-        keras.layers.Embedding(target_vocabulary, embedding_dim, name="target_embedding"),
+        token_embedding(target_vocabulary, embedding_dim, name="target_embedding"),
         make_stack(cell, units, layers, dropout),
         SoftmaxHead(target_vocabulary, readout_units, dropout, name="head"),
         dropout=dropout,
@@ -64,7 +69,7 @@ def seq2seq(
     # functional model
     source = keras.Input((None,), dtype="int32", name="source")
     tokens = ReverseSequence(name="reverse")(source) if reverse_source else source
-    embedding = keras.layers.Embedding(
+    embedding = token_embedding(
         source_vocabulary, embedding_dim, mask_zero=True, name="source_embedding"
     )
     x = embedding(tokens)

@@ -123,10 +123,10 @@ def read_checkpoint(path, groups=()):
         ValueError: If it is not a whole checkpoint of this format.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             content = json.loads(file["state"].tobytes())
             arrays = {name: file[name] for name in file.files if name.split("/")[0] in groups}
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, AttributeError) as error:
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, TypeError) as error:
         raise ValueError(
             f"{path} is not a whole checkpoint ({error}). Use another one from the same folder."
         ) from error

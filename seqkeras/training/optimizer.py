@@ -39,6 +39,8 @@ class GuardedOptimizer(keras.optimizers.Optimizer):
 
     Example:
 
+    >>> from seqkeras.training.adam import Adam
+    >>> from seqkeras.training.losses import TokenCrossentropy
     >>> loss = TokenCrossentropy()
     >>> optimizer = GuardedOptimizer(
     ...     Adam(1e-3), clip_norm=1.0, accumulate_steps=4, batch_weight=loss.token_count
@@ -133,10 +135,14 @@ class GuardedOptimizer(keras.optimizers.Optimizer):
             factor = factor * (self.clip_norm / ops.maximum(norm, self.clip_norm))
         unchanged = self.clip_norm is None and self.accumulate_steps == 1
 
+        def scale(s):
+            if s is None:
+                return None  # the inner optimizer names the variables without a gradient
+            # TensorFlow wants tensors of the branch; stop_gradient makes one without a copy.
+            return ops.stop_gradient(s) if unchanged else s * ops.cast(factor, s.dtype)
+
         def update():
-            # A None stays None: the inner optimizer names the variables without a gradient.
-            scaled = [s if s is None or unchanged else s * ops.cast(factor, s.dtype) for s in sums]
-            self.inner_optimizer.apply(scaled, variables)
+            self.inner_optimizer.apply([scale(s) for s in sums], variables)
 
         def skip():
             self.non_finite_steps.assign_add(1)

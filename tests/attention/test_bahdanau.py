@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 
 from seqkeras.layers import BahdanauAttention
+from tests.contract import check_layer_contract, with_and_without_xla
 
 B, T, S, A = 2, 3, 4, 5
 REAL = np.arange(S) < np.array([[4], [2]])
@@ -87,3 +88,17 @@ def test_weights_are_those_of_the_formula(tensors):
 def test_units_must_be_a_positive_integer(units):
     with pytest.raises(ValueError, match="units: expected a positive integer"):
         BahdanauAttention(units)
+
+
+@pytest.mark.covers("BahdanauAttention", kind="contract")
+@with_and_without_xla
+def test_contract(jit_compile):
+    rng = np.random.default_rng(2)
+    sizes = {"query": (3, T, 3), "value": (3, S, 2), "key": (3, S, 4)}
+    check_layer_contract(
+        lambda: BahdanauAttention(A, use_bias=False, kernel_initializer="he_normal"),
+        {name: rng.normal(size=size).astype("float32") for name, size in sizes.items()},
+        parameters=(3 + 4 + 1) * A,
+        masks={"query": "query_mask", "value": "value_mask", "key": "key_mask"},
+        jit_compile=jit_compile,
+    )

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from seqkeras.layers import DotAttention, GeneralAttention, ScaledDotAttention
+from tests.contract import check_layer_contract, with_and_without_xla
 
 B, T, S, D = 2, 3, 4, 5
 REAL = np.arange(S) < np.array([[4], [2]])
@@ -89,3 +90,26 @@ def test_query_and_key_of_different_sizes_raise(attention, tensors):
     query, value, key = tensors
     with pytest.raises(ValueError, match="query and key of one size, got 3 and 5"):
         attention()(query[..., :3], value, key)
+
+
+@pytest.mark.covers("DotAttention", "ScaledDotAttention", "GeneralAttention", kind="contract")
+@with_and_without_xla
+@pytest.mark.parametrize(
+    ("factory", "parameters"),
+    [
+        (DotAttention, 0),
+        (ScaledDotAttention, 0),
+        (lambda: GeneralAttention(kernel_initializer="he_normal"), D * D),
+    ],
+    ids=["dot", "scaled_dot", "general"],
+)
+def test_contract(factory, parameters, jit_compile):
+    rng = np.random.default_rng(2)
+    sizes = {"query": (3, T, D), "value": (3, S, 2), "key": (3, S, D)}
+    check_layer_contract(
+        factory,
+        {name: rng.normal(size=size).astype("float32") for name, size in sizes.items()},
+        parameters=parameters,
+        masks={"query": "query_mask", "value": "value_mask", "key": "key_mask"},
+        jit_compile=jit_compile,
+    )

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from keras import ops
+from keras import ops, tree
 
 from seqkeras.layers import (
     RNN,
@@ -15,7 +15,8 @@ from seqkeras.layers import (
     SimpleRNNCell,
     StackedRNNCells,
 )
-from tests.gradients import gradients
+from tests.contract import check_layer_contract, with_and_without_xla
+from tests.gradients import value_and_gradients
 
 B, T, S, D, DM, H, A, Y = 2, 4, 5, 3, 6, 4, 7, 3
 REAL = np.arange(S) < np.array([[5], [3]])
@@ -117,9 +118,7 @@ def test_one_step_at_a_time_equals_the_whole_sequence(name, query, tensors):
     y, weights = run(rnn, x, memory)
     states = rnn.cell.get_initial_state(batch_size=B)
     for t in range(T):
-        (y_t, weights_t), states = rnn.cell(
-            x[:, t], states, constants=memory, constants_mask=REAL
-        )
+        (y_t, weights_t), states = rnn.cell(x[:, t], states, constants=memory, constants_mask=REAL)
         np.testing.assert_allclose(y_t, y[:, t], atol=1e-5)
         np.testing.assert_allclose(weights_t, weights[:, t], atol=1e-5)
     y_now, weights_now = rnn.cell.read(states, rnn.cell.prepare(memory, REAL))
@@ -168,12 +167,13 @@ def test_padding_of_the_memory_has_no_influence_and_no_gradient(variant, tensors
         y, _ = rnn(x, constants=memory, constants_mask=REAL)
         return ops.sum(ops.sin(y))
 
-    found = gradients(loss, [x, padded], rnn.trainable_variables)
-    expected = gradients(loss, [x, memory], rnn.trainable_variables)
-    for gradient, clean in zip(found, expected, strict=True):
+    found = value_and_gradients(loss, [x, padded], rnn.trainable_variables)
+    expected = value_and_gradients(loss, [x, memory], rnn.trainable_variables)
+    for gradient, clean in zip(tree.flatten(found), tree.flatten(expected), strict=True):
         np.testing.assert_allclose(gradient, clean, atol=1e-6)
-    np.testing.assert_array_equal(found[1][~REAL], 0.0)
-    assert np.any(found[1][REAL])
+    of_memory = found[1][1]
+    np.testing.assert_array_equal(of_memory[~REAL], 0.0)
+    assert np.any(of_memory[REAL])
 
 
 def test_a_memory_without_a_real_position_is_a_zero_context(tensors):
@@ -196,36 +196,31 @@ def test_masked_steps_keep_the_state(tensors):
     rnn.return_state = True
     _, _, *states = [
         ops.convert_to_numpy(s)
-        for s in keras.tree.flatten(rnn(x, constants=memory, constants_mask=REAL, mask=mask))
+        for s in tree.flatten(rnn(x, constants=memory, constants_mask=REAL, mask=mask))
     ]
     short = rnn(x[1:, :2], constants=memory[1:], constants_mask=REAL[1:])
-    for state, expected in zip(states, keras.tree.flatten(short)[2:], strict=True):
+    for state, expected in zip(states, tree.flatten(short)[2:], strict=True):
         np.testing.assert_allclose(state[1:], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("query", ["previous", "current"])
 def test_dropout_is_one_mask_for_a_sequence_and_off_in_inference(query, tensors):
-    """With h = [x; extra] summed and nothing recurrent, what a mask lets through shows in h."""
+    """With h = 0.01 * (sum of x) and nothing recurrent, what a mask lets through shows in y."""
     _, _, memory = tensors
-    units, features = 1, 64
-    x = np.ones((B, T, features), "float32")
     cell = SimpleRNNCell(
-        units,
+        1,
         activation="linear",
-        kernel_initializer="ones",
+        kernel_initializer=keras.initializers.Constant(0.01),
         recurrent_initializer="zeros",
         dropout=0.5,
         seed=7,
     )
     rnn = make(cell, query=query, input_feeding=False if query == "current" else None)
-    memory = np.zeros_like(memory)
-    expected, _ = run(rnn, x, memory)
-    rnn.cell.query = "previous"  # read h itself
-    plain, _ = run(rnn, x, memory)
-    del expected
-    np.testing.assert_allclose(plain, features)
+    x, memory = np.ones((B, T, 64), "float32"), np.zeros_like(memory)
+    kept, _ = run(rnn, x, memory)
+    np.testing.assert_array_equal(kept, np.full_like(kept, kept[0, 0, 0]))
     dropped, _ = run(rnn, x, memory, training=True)
-    assert np.all(dropped != features)
+    assert np.all(dropped != kept)
     np.testing.assert_array_equal(dropped, np.repeat(dropped[:, :1], T, axis=1))
 
 
@@ -282,5 +277,42 @@ def test_a_cell_without_a_memory_raises(tensors):
     cell = AttentionCell(SimpleRNNCell(H), DotAttention())
     with pytest.raises(ValueError, match="expected a memory, got none"):
         cell.build((B, D))
-    with pytest.raises(ValueError, match="needs constants="):
-        RNN(make().cell)(tensors[0])
+    with pytest.raises(ValueError, match="expected a memory, got none"):
+        RNN(cell)(tensors[0])
+
+
+@pytest.mark.covers("AttentionCell", kind="contract")
+@with_and_without_xla
+def test_contract(jit_compile):
+    rng = np.random.default_rng(2)
+    sizes = {"sequences": (3, T, D), "constants": (3, S, DM)}
+    check_layer_contract(
+        lambda: RNN(
+            AttentionCell(
+                GRUCell(H, reset_after=False),
+                BahdanauAttention(A),
+                query="current",
+                output_units=Y,
+                memory_map=keras.layers.Dense(2, use_bias=False),
+                return_attention_scores=True,
+            ),
+            return_sequences=True,
+        ),
+        {name: rng.normal(size=size).astype("float32") for name, size in sizes.items()},
+        parameters=DM * 2 + (H + 2 + 2) * A + 3 * H * (D + Y + H + 1) + (2 + H) * Y,
+        masks={"sequences": "mask", "constants": "constants_mask"},
+        jit_compile=jit_compile,
+    )
+
+
+@with_and_without_xla
+def test_contract_of_the_cell_alone(jit_compile):
+    rng = np.random.default_rng(2)
+    sizes = {"inputs": (3, D), "constants": (3, S, DM)}
+    inputs = {name: rng.normal(size=size).astype("float32") for name, size in sizes.items()}
+    check_layer_contract(
+        lambda: AttentionCell(SimpleRNNCell(H), BahdanauAttention(A), output_context=True),
+        {**inputs, "states": [rng.normal(size=(3, H)).astype("float32")]},
+        parameters=(H + DM + 2) * A + H * (D + DM + H + 1),
+        jit_compile=jit_compile,
+    )

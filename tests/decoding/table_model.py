@@ -15,6 +15,17 @@ def unpad(tokens):
     return [tuple(int(v) for v in row if v != PAD) for row in np.asarray(tokens)]
 
 
+def arrays(result):
+    """Turns a named tuple of tensors into a list of arrays."""
+    return [np.asarray(ops.convert_to_numpy(field)) for field in result]
+
+
+def repeats(tokens, ngram):
+    """Whether an n-gram occurs twice in `tokens`."""
+    grams = [tuple(tokens[i : i + ngram]) for i in range(len(tokens) - ngram + 1)]
+    return len(set(grams)) < len(grams)
+
+
 class TableModel:
     """Random p(v | every prefix) for each of B examples, and random attention of width S.
 

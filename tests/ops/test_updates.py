@@ -4,6 +4,8 @@ import tensorflow as tf
 
 from seqkeras.ops import updates
 
+pytestmark = pytest.mark.tensorflow
+
 RNG = np.random.default_rng(0)
 
 

@@ -101,6 +101,7 @@ def test_unseen_combinations_are_written_by_no_training_combination(splits):
     for source, target in splits.unseen_combinations:
         date = datetime.date.fromisoformat(target)
         assert source not in sources_of(split["train"], date)
+        assert re.search(r"[^\W\d_]", source), "nothing in bare numbers tells the locale"
         used |= {c for c in split["unseen"] if source in sources_of([c], date)}
     assert used == set(split["unseen"])
 

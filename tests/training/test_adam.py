@@ -7,6 +7,8 @@ import seqkeras.training.adam
 from seqkeras.training.adam import Adam
 from seqkeras.training.schedules import InverseSquareRoot
 
+pytestmark = pytest.mark.tensorflow
+
 RNG = np.random.default_rng(3)
 START = [RNG.normal(size=shape).astype("float32") for shape in ((4, 3), (3,))]
 GRADIENTS = [[RNG.normal(size=w.shape).astype("float32") for w in START] for _ in range(20)]

@@ -20,6 +20,8 @@ from seqkeras.training.checkpoints import (
 )
 from tests.training.token_batches import FakeBatches, build_model, compile_model
 
+pytestmark = pytest.mark.tensorflow
+
 STATE = {"epoch": 3, "step": 2, "callbacks": {"EarlyStopping": [{"best": 1.5}]}}
 
 

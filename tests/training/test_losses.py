@@ -34,12 +34,14 @@ def test_more_padding_changes_nothing():
     assert float(TokenCrossentropy()(wider, logits)) == float(TokenCrossentropy()(Y, LOGITS))
 
 
+@pytest.mark.tensorflow
 def test_ignores_the_mask_of_the_models_output():
     logits = tf.constant(LOGITS)
     logits._keras_mask = tf.constant([[True] * 4, [False] * 4])
     np.testing.assert_allclose(TokenCrossentropy()(Y, logits), oracle(Y, LOGITS, 0.0), rtol=1e-5)
 
 
+@pytest.mark.tensorflow
 def test_without_real_tokens_is_zero_with_zero_gradient():
     logits = tf.constant(LOGITS)
     with tf.GradientTape() as tape:

@@ -9,6 +9,8 @@ from seqkeras.training.optimizer import GuardedOptimizer, find_guard
 from seqkeras.training.schedules import InverseSquareRoot
 from tests.training.token_batches import FakeBatches, build_model, compile_model
 
+pytestmark = pytest.mark.tensorflow
+
 RNG = np.random.default_rng(4)
 
 
@@ -176,6 +178,16 @@ def test_a_saved_model_goes_on_with_its_optimizer(tmp_path):
         np.testing.assert_allclose(old, new, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+@pytest.mark.parametrize("accumulate_steps", [1, 2])
+def test_learns_in_a_graph(clip_norm, accumulate_steps):
+    model = compile_model(build_model(dropout=0.0), accumulate_steps, clip_norm=clip_norm)
+    x, y = FakeBatches().batch(0)
+    losses = [model.train_on_batch(x, y)[0] for _ in range(20)]
+    assert losses[-1] < 0.9 * losses[0]
+    assert int(model.optimizer.iterations) == 20 // accumulate_steps
+
+
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains(policy):
     keras.config.set_dtype_policy(policy)
@@ -214,3 +226,17 @@ def test_find_guard():
     assert find_guard(keras.optimizers.LossScaleOptimizer(guard)) is guard
     assert find_guard(Adam()) is None
     assert find_guard(None) is None
+
+
+@pytest.mark.slow
+def test_learns_under_xla():
+    model = build_model(dropout=0.0)
+    loss = TokenCrossentropy(0.1)
+    optimizer = GuardedOptimizer(
+        Adam(0.05), clip_norm=1.0, accumulate_steps=2, batch_weight=loss.token_count
+    )
+    model.compile(optimizer, loss, jit_compile=True)
+    x, y = FakeBatches().batch(0)
+    losses = [model.train_on_batch(x, y) for _ in range(20)]
+    assert losses[-1] < 0.9 * losses[0]
+    assert int(optimizer.iterations) == 10

@@ -15,6 +15,8 @@ from seqkeras.training.run_lock import run_lock
 from tests.training.token_batches import FakeBatches, build_model, compile_model
 from tests.training.train_run import EPOCHS
 
+pytestmark = pytest.mark.tensorflow
+
 ROOT = pathlib.Path(__file__).parents[2]
 
 

@@ -42,7 +42,8 @@ class FakeBatches:
                 yield position
                 position += 1
 
-        return self._dataset(positions)
+        endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+        return self._dataset(positions).apply(endless)
 
     def evaluation_dataset(self):
         count = 2

@@ -118,6 +118,25 @@ def test_goes_on_with_its_state(tmp_path):
     assert [p.name for p in second.epoch_paths()] == ["epoch-0002.npz", "epoch-0003.npz"]
 
 
+def test_a_kill_between_best_and_last_loses_neither(tmp_path, monkeypatch):
+    replace = os.replace
+
+    def killed(source, path):
+        if path == tmp_path / "last.npz" and weight(tmp_path / "best.npz") == 2:
+            raise KeyboardInterrupt
+        replace(source, path)
+
+    run(Checkpointing(tmp_path), [5.0])
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(Checkpointing(tmp_path), [5.0, 3.0])
+    assert weight(tmp_path / "last.npz") == 1
+    _, state = read_checkpoint(tmp_path / "last.npz")
+    # The run goes on from the first epoch, does not yet know of the better second, and redoes it.
+    assert state["epoch"] == 1
+    assert state["callbacks"]["Checkpointing"][0]["best"] == 5.0
+
+
 def test_a_cut_epoch_is_not_saved(tmp_path):
     checkpointing = Checkpointing(tmp_path)
     checkpointing.set_model(a_model())

@@ -8,6 +8,8 @@ from seqkeras.training.callbacks.non_finite import NonFiniteError, StopOnNonFini
 from seqkeras.training.checkpoints import read_checkpoint
 from seqkeras.training.optimizer import GuardedOptimizer
 
+pytestmark = pytest.mark.tensorflow
+
 X = np.ones((6, 2), "float32")
 X[4, 0] = np.inf
 
