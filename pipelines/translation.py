@@ -6,8 +6,8 @@
     python -m pipelines.translation export --run runs/dates --output saved_models/dates
     python -m pipelines.translation predict --saved-model saved_models/dates
 
-The script reads in the order in which data flows: Config, make_datasets, build_model, train,
-evaluate, export. Copy it and change what you like.
+The script reads in the order in which data flows: make_datasets, build_model, train, evaluate,
+export; the settings stand in translation_config.py. Copy both and change what you like.
 """
 
 import dataclasses
@@ -22,12 +22,13 @@ from pipelines.command_line import run_commands
 from pipelines.predict import predict
 from pipelines.run_directory import RunDirectory, changed_settings, load_config, save_config
 from pipelines.text_pairs import read_pairs
+from pipelines.translation_config import PRESETS, Config
 from pipelines.translation_report import report
 from seqkeras import models
 from seqkeras.data import TokenBatches, encode_pairs
 from seqkeras.data.tokenizers import load_tokenizer, train_tokenizer
 from seqkeras.decoding.corpus import signatures
-from seqkeras.decoding.translator import BeamSettings, Translator
+from seqkeras.decoding.translator import Translator
 from seqkeras.training.adam import Adam
 from seqkeras.training.callbacks.checkpointing import Checkpointing
 from seqkeras.training.callbacks.early_stopping import EarlyStopping
@@ -44,155 +45,6 @@ from seqkeras.training.optimizer import GuardedOptimizer
 from seqkeras.training.padding_share import PaddingShare
 from seqkeras.training.resume import fit
 from seqkeras.training.schedules import build_schedule
-
-
-@dataclasses.dataclass(frozen=True)
-class Data:
-    """What is read, and how it becomes tokens."""
-
-    path: str = "builtin"
-    """"builtin" (generated dates), a folder with SPLIT.LANGUAGE or SPLIT.tsv files, or
-    tfds:NAME."""
-    source: str = "en"
-    """Suffix of the source files, or the source language of a TFDS set."""
-    target: str = "de"
-    """Suffix of the target files, or the target language."""
-    train: str = "train"
-    """Name of the training split."""
-    validation: str = "validation"
-    """Name of the split by which everything is chosen."""
-    tests: tuple[str, ...] = ("unseen_dates", "unseen_combinations")
-    """Names of the splits that only `evaluate` reads."""
-    tokenizer: Literal["characters", "words", "subwords"] = "characters"
-    vocabulary_size: int = 1000
-    """Most tokens of a vocabulary."""
-    joint_vocabulary: bool = False
-    """One tokenizer, trained on both sides, for both sides."""
-    lowercase: bool = False
-    max_length: int = 100
-    """Training and validation pairs with a longer side, in tokens, are left out, and counted."""
-    tokens_per_batch: int = 8192
-    """Most padded positions of a batch on either side."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Model:
-    """What is trained; see `seqkeras.models`."""
-
-    family: Literal["attention_seq2seq", "seq2seq"] = "attention_seq2seq"
-    cell: Literal["gru", "gru_reset_after", "lstm", "simple_rnn"] = "gru"
-    embedding_dim: int = 64
-    units: int = 128
-    encoder_layers: int = 1
-    decoder_layers: int = 1
-    """For seq2seq both depths must be the same: the states go over one to one."""
-    dropout: float = 0.1
-    first_token: Literal["start", "state"] = "start"
-    attention: Literal["bahdanau", "dot", "scaled_dot", "general"] = "bahdanau"
-    """This and the three below: attention_seq2seq only."""
-    query: Literal["previous", "current"] = "previous"
-    input_feeding: bool = True
-    """For query "current"."""
-    memory_units: int | None = None
-    """Size of a learned map of the memory (notes B (5)); the dot products need that of `units`."""
-    reverse_source: bool = True
-    """For seq2seq: read the source from its end."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Training:
-    """How it is trained."""
-
-    epochs: int = 8
-    learning_rate: float = 2e-3
-    """The peak of the schedule."""
-    schedule: Literal["constant", "inverse_square_root", "cosine"] = "cosine"
-    warmup_steps: int = 100
-    clip_norm: float = 1.0
-    """Largest global norm of the gradient."""
-    label_smoothing: float = 0.0
-    accumulate_steps: int = 1
-    """Batches for each update."""
-    mixed_precision: bool = False
-    """Compute in bfloat16, keep the weights in float32; meant for accelerators."""
-    scheduled_sampling: float = 0.0
-    """Above 0: k of the inverse sigmoid decay of teacher forcing, in updates (Bengio et al.
-    2015)."""
-    patience: int = 5
-    """Epochs without a better validation perplexity after which training stops."""
-    average: int = 1
-    """How many of the best epochs' checkpoints are averaged into the final model."""
-    checkpoint_steps: int = 200
-    """Steps between two checkpoints: the most that a kill can lose."""
-    log_steps: int = 20
-    """Steps between two points of the TensorBoard curves."""
-    deterministic: bool = False
-    """Bit-identical results for the same seed, also over --resume."""
-
-
-# A date in ISO form has ten characters, however long the source is.
-_DATE_SEARCH = BeamSettings(length_penalty=0.0, length_factor=0.0, length_offset=12)
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """Everything that decides what a run does."""
-
-    run: str = "runs/dates"
-    """Folder of the run."""
-    resume: bool = False
-    """Go on from the last checkpoint of the run."""
-    init_from: str | None = None
-    """Folder of another run, whose tokenizers and weights this one starts from."""
-    seed: int = 1
-    data: Data = Data()
-    model: Model = Model()
-    training: Training = Training()
-    decoding: BeamSettings = _DATE_SEARCH
-
-
-_SMALL_TEXT = Config(
-    run="runs/multi30k",
-    data=Data(
-        path="multi30k",
-        validation="val",
-        tests=("test_2016_flickr",),
-        tokenizer="subwords",
-        vocabulary_size=8000,
-        joint_vocabulary=True,
-        tokens_per_batch=2048,
-    ),
-    model=Model(embedding_dim=256, units=256, dropout=0.3),
-    training=Training(
-        epochs=25,
-        learning_rate=1.5e-3,
-        warmup_steps=200,
-        label_smoothing=0.1,
-        average=3,
-    ),
-    decoding=BeamSettings(),
-)
-
-PRESETS = {
-    "dates": Config(),
-    "multi30k": _SMALL_TEXT,
-    "multi30k-lstm": dataclasses.replace(
-        _SMALL_TEXT,
-        run="runs/multi30k-lstm",
-        model=dataclasses.replace(_SMALL_TEXT.model, cell="lstm", memory_units=256),
-    ),
-    "multi30k-seq2seq": dataclasses.replace(
-        _SMALL_TEXT,
-        run="runs/multi30k-seq2seq",
-        model=dataclasses.replace(_SMALL_TEXT.model, family="seq2seq", cell="gru"),
-    ),
-    "smoke": dataclasses.replace(
-        Config(),
-        run="runs/smoke",
-        model=Model(embedding_dim=8, units=16),
-        training=Training(epochs=1, log_steps=5, checkpoint_steps=5),
-    ),
-}
 
 
 class Datasets(NamedTuple):

@@ -56,10 +56,13 @@ def check_layer_contract(
     """
     layer = layer_factory()
     outputs = layer(**inputs)
-    check_weights(layer, inputs, parameters)
-    check_config(layer, layer_factory, inputs)
+    made = [v.path for v in layer.weights]
     check_symbolic_outputs(layer, inputs, outputs)
-    check_mixed_precision(layer, layer_factory, inputs)
+    assert [v.path for v in layer.weights] == made, "later calls made weights"
+    count = sum(int(np.prod(v.shape)) for v in layer.trainable_weights)
+    assert count == parameters, f"{count} trainable parameters, expected {parameters}"
+    check_config(layer, layer_factory, inputs, outputs)
+    check_mixed_precision(layer, layer_factory, inputs, outputs)
     check_fit_and_reload(layer_factory, inputs, jit_compile)
     if masks:
         check_padding_changes_nothing(layer, inputs, masks)
@@ -69,15 +72,7 @@ def check_layer_contract(
         check_mask_passes_on(layer, inputs, masks, passes_mask)
 
 
-def check_weights(layer, inputs, parameters):
-    before = [v.path for v in layer.weights]
-    layer(**inputs)
-    assert [v.path for v in layer.weights] == before, "a second call made weights"
-    count = sum(int(np.prod(v.shape)) for v in layer.trainable_weights)
-    assert count == parameters, f"{count} trainable parameters, expected {parameters}"
-
-
-def check_config(layer, layer_factory, inputs):
+def check_config(layer, layer_factory, inputs, outputs):
     config = layer.get_config()
     named = inspect.signature(type(layer).__init__).parameters.values()
     arguments = {p.name for p in named if p.kind == p.POSITIONAL_OR_KEYWORD} - {"self"}
@@ -87,21 +82,16 @@ def check_config(layer, layer_factory, inputs):
         type(layer).from_config(layer_factory().get_config()),
         keras.saving.deserialize_keras_object(serialized),
     ):
-        restored(**inputs)
+        restored(**symbols(inputs))
         assert without_names(restored.get_config()) == without_names(config)
         restored.set_weights(layer.get_weights())
-        assert_close(restored(**inputs), layer(**inputs))
+        assert_close(restored(**inputs), outputs)
 
 
 def check_symbolic_outputs(layer, inputs, outputs):
     """Symbolic shapes and dtypes are the eager ones, with and without a known batch size."""
     for batch_is_known in (True, False):
-
-        def symbol(x, lead=slice(0, 1) if batch_is_known else None):
-            batch = np.shape(x)[lead] if lead else (None,)
-            return keras.KerasTensor((*batch, *np.shape(x)[1:]), dtype=dtype_of(x))
-
-        specs = layer(**tree.map_structure(symbol, inputs))
+        specs = layer(**symbols(inputs, batch_is_known))
         for spec, output in zip(tree.flatten(specs), tree.flatten(outputs), strict=True):
             known = [
                 s if s is not None else e for s, e in zip(spec.shape, output.shape, strict=True)
@@ -111,14 +101,15 @@ def check_symbolic_outputs(layer, inputs, outputs):
             assert spec.dtype == dtype_of(output), f"symbolic {spec.dtype}, eager {output.dtype}"
 
 
-def check_mixed_precision(layer, layer_factory, inputs):
+def check_mixed_precision(layer, layer_factory, inputs, outputs):
     with dtype_policy("mixed_bfloat16"):
         mixed = layer_factory()
-    outputs = mixed(**inputs)
-    check_symbolic_outputs(mixed, inputs, outputs)
+    mixed(**symbols(inputs))
     assert {v.dtype for v in mixed.trainable_weights} <= {"float32"}
     mixed.set_weights(layer.get_weights())
-    assert_close(mixed(**inputs), layer(**inputs), rtol=0.1, atol=0.1)
+    mixed_outputs = mixed(**inputs)
+    check_symbolic_outputs(mixed, inputs, mixed_outputs)
+    assert_close(mixed_outputs, outputs, rtol=0.1, atol=0.1)
     if any(is_float(y) for y in tree.flatten(outputs)):
         assert all(np.isfinite(g).all() for g in tree.flatten(gradients(mixed, inputs)))
 
@@ -167,11 +158,11 @@ def check_padding_changes_nothing(layer, inputs, masks):
     """NaN and infinities in the padding change neither values nor gradients."""
     lengths = padded_lengths(inputs, masks)
     call = masked_inputs(inputs, masks, lengths, padding=0.0)
-    expected = gradients(layer, call)
+    outputs, expected = layer(**call), gradients(layer, call)
     assert all(np.isfinite(g).all() for g in tree.flatten(expected)), "NaN with zeros as padding"
     for padding in (np.nan, np.inf):
         garbage = masked_inputs(inputs, masks, lengths, padding)
-        assert_close(layer(**garbage), layer(**call), err_msg=f"padding {padding}")
+        assert_close(layer(**garbage), outputs, err_msg=f"padding {padding}")
         assert_close(gradients(layer, garbage), expected, err_msg=f"gradients, padding {padding}")
     for name in masks:
         of_padding = expected[1][name][0][~call[masks[name]]]
@@ -259,6 +250,16 @@ def masked_inputs(inputs, masks, lengths, padding):
 
 
 # Small tools.
+
+
+def symbols(inputs, batch_is_known=True):
+    """The inputs as symbolic tensors."""
+
+    def symbol(x):
+        batch, *rest = np.shape(x)
+        return keras.KerasTensor((batch if batch_is_known else None, *rest), dtype=dtype_of(x))
+
+    return tree.map_structure(symbol, inputs)
 
 
 def gradients(layer, inputs):

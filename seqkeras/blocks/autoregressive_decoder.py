@@ -97,7 +97,7 @@ class AutoregressiveDecoder(keras.Layer):
             self.head.build((*tokens_shape, output))
         if self.scheduled_sampling:
             self.sampling_rate = self.add_weight(
-                (), "zeros", trainable=False, dtype="float32", name="sampling_rate"
+                (), "zeros", "float32", trainable=False, autocast=False, name="sampling_rate"
             )
 
     def call(

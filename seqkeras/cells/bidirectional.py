@@ -89,8 +89,9 @@ class Bidirectional(keras.Layer):
             mask = sequences_mask
         forward_state = backward_state = None
         if initial_state is not None:
-            half = len(initial_state) // 2
-            forward_state, backward_state = initial_state[:half], initial_state[half:]
+            forward_count = len(self.forward_layer.state_size)
+            forward_state = initial_state[:forward_count]
+            backward_state = initial_state[forward_count:]
         options = {"mask": mask, "training": training}
         h = self.forward_layer(sequences, initial_state=forward_state, **options)
         g = self.backward_layer(sequences, initial_state=backward_state, **options)
@@ -118,20 +119,21 @@ class Bidirectional(keras.Layer):
         output_mask = mask if self.return_sequences else None
         outputs = [output_mask, output_mask] if self.merge_mode is None else [output_mask]
         if self.return_state:
-            return outputs + [None] * 2 * len(self.forward_layer.state_size)
+            layers = (self.forward_layer, self.backward_layer)
+            return outputs + [None] * sum(len(layer.state_size) for layer in layers)
         return outputs if self.merge_mode is None else output_mask
 
     def compute_output_shape(self, sequences_shape, initial_state_shape=None):
-        shape = self.forward_layer.compute_output_shape(sequences_shape)
+        h = self.forward_layer.compute_output_shape(sequences_shape)
+        g = self.backward_layer.compute_output_shape(sequences_shape)
         states = ()
         if self.return_state:
-            shape, states = shape[0], shape[1:]
-        if self.merge_mode == "concat":
-            shape = (*shape[:-1], 2 * shape[-1])
-        outputs = (shape, shape) if self.merge_mode is None else (shape,)
-        if self.return_state:
-            return (*outputs, *states, *states)
-        return outputs if self.merge_mode is None else shape
+            states = (*h[1:], *g[1:])
+            h, g = h[0], g[0]
+        if self.merge_mode is None:
+            return (h, g, *states)
+        merged = (*h[:-1], h[-1] + g[-1]) if self.merge_mode == "concat" else h
+        return (merged, *states) if self.return_state else merged
 
     def get_config(self):
         config = {

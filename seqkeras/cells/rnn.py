@@ -143,7 +143,7 @@ class RNN(keras.Layer):
     def reset_state(self):
         """Sets the carried states of a stateful layer to zero."""
         if self.states is not None:
-            tree.map_structure(lambda v: v.assign(ops.zeros_like(v)), self.states)
+            tree.map_structure(lambda v: v.assign(ops.zeros(v.shape, v.dtype)), self.states)
 
     reset_states = reset_state
 

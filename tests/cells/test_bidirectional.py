@@ -109,9 +109,13 @@ def test_a_layer_that_runs_backwards_comes_second():
 
 
 def test_the_directions_may_differ():
-    layer = Bidirectional(LSTM(3), backward_layer=GRU(5, go_backwards=True))
-    assert layer(X).shape == (3, 8)
-    assert layer.compute_output_shape(X.shape) == (3, 8)
+    backward = GRU(5, return_state=True, go_backwards=True)
+    layer = Bidirectional(LSTM(3, return_state=True), backward_layer=backward)
+    shapes = [(3, 8), (3, 3), (3, 3), (3, 5)]
+    output, *states = layer(X)
+    assert [tuple(y.shape) for y in (output, *states)] == shapes
+    assert list(layer.compute_output_shape(X.shape)) == shapes
+    assert layer(X, initial_state=states)[0].shape == (3, 8)
 
 
 def test_any_rnn_can_be_bidirectional():

@@ -374,13 +374,20 @@ def test_a_list_of_cells_is_a_stack():
 
 @EVERY_LAYER
 def test_the_weights_of_a_layer_are_those_of_keras(layer_class):
-    ours = layer_class(N, stateful=True)
-    theirs = getattr(keras.layers, layer_class.__name__)(N, stateful=True)
+    ours = layer_class(N)
+    theirs = getattr(keras.layers, layer_class.__name__)(N)
     for layer in (ours, theirs):
         layer(X)
     for group in ("trainable_weights", "non_trainable_weights", "weights"):
         names = [[(w.name, w.shape) for w in getattr(layer, group)] for layer in (ours, theirs)]
         assert names[0] == names[1], group
+
+
+def test_carried_states_are_variables_of_the_model():
+    """Keras keeps them to itself; a checkpoint needs them."""
+    layer = LSTM(N, stateful=True, return_state=True)
+    _, h, c = layer(X)
+    assert_equal(layer.non_trainable_weights, [h, c])
 
 
 @EVERY_LAYER

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipelines import translation
+from pipelines import translation, translation_config
 from pipelines.run_directory import RunDirectory, load_config, save_config
 from seqkeras.decoding.corpus import load_signatures, run_corpus
 
@@ -24,7 +25,8 @@ TRAIN = """
 import dataclasses, sys
 from pipelines import translation
 from pipelines.run_directory import load_config
-config = load_config(translation.Config, sys.argv[1])
+from pipelines.translation_config import Config
+config = load_config(Config, sys.argv[1])
 translation.train(dataclasses.replace(config, resume=sys.argv[2] != "0"))
 """
 WORDS = ["ein", "zwei", "drei", "vier", "acht", "neun", "zehn", "elf"]
@@ -45,9 +47,9 @@ def folder(tmp_path_factory):
 
 def small_config(folder, run, **training):
     training = {"epochs": 2, "checkpoint_steps": 2, "log_steps": 5, "average": 2, **training}
-    return translation.Config(
+    return translation_config.Config(
         run=str(run),
-        data=translation.Data(
+        data=translation_config.Data(
             path=str(folder),
             source="aa",
             target="bb",
@@ -56,8 +58,8 @@ def small_config(folder, run, **training):
             tokenizer="words",
             tokens_per_batch=200,
         ),
-        model=translation.Model(embedding_dim=8, units=8),
-        training=translation.Training(**training),
+        model=translation_config.Model(embedding_dim=8, units=8),
+        training=translation_config.Training(**training),
     )
 
 
@@ -94,7 +96,7 @@ def command(*arguments, **options):
 
 
 def test_a_run_holds_everything(trained):
-    config = load_config(translation.Config, trained.config)
+    config = load_config(translation_config.Config, trained.config)
     assert config.run == str(trained.path)
     for path in (trained.model, trained.source_tokenizer, trained.target_tokenizer, trained.logs):
         assert path.exists()
@@ -114,7 +116,7 @@ def test_evaluate_measures_what_the_files_say(trained, evaluated):
 
 def test_perplexity_is_that_of_the_metric_in_training(trained, evaluated):
     """Two ways to one number: `score` in strings, and the compiled metric on token batches."""
-    config = load_config(translation.Config, trained.config)
+    config = load_config(translation_config.Config, trained.config)
     datasets = translation.make_datasets(dataclasses.replace(config, resume=True))
     model = keras.models.load_model(trained.model)
     translation._compile(config, model, 1)
@@ -146,7 +148,7 @@ def test_predict_reads_files_and_standard_input(exported, folder, tmp_path):
     assert len(scores) > 1
     assert scores == sorted(scores, reverse=True)
     assert (alignments / "00001.png").exists()
-    assert (alignments / "alignments.txt").read_text().startswith("0-0"[0])
+    assert re.fullmatch(r"(\d+-\d+ ?)+\n", (alignments / "alignments.txt").read_text())
 
 
 @pytest.mark.slow
@@ -181,19 +183,19 @@ def _wait_for_new(path, process, seconds=120):
 
 
 def test_smoke_preset_learns(tmp_path):
-    config = dataclasses.replace(translation.PRESETS["smoke"], run=str(tmp_path / "smoke"))
+    config = dataclasses.replace(translation_config.PRESETS["smoke"], run=str(tmp_path / "smoke"))
     history = translation.train(config).history
     assert history["val_perplexity"][-1] < 10.0  # 15 characters; uniform guessing has 15
 
 
 def test_a_folder_with_a_run_is_not_overwritten(trained):
-    config = load_config(translation.Config, trained.config)
+    config = load_config(translation_config.Config, trained.config)
     with pytest.raises(FileExistsError, match="--resume"):
         translation.train(config)
 
 
 def test_resume_refuses_other_settings(trained):
-    config = load_config(translation.Config, trained.config)
+    config = load_config(translation_config.Config, trained.config)
     other = dataclasses.replace(config, resume=True, seed=2)
     with pytest.raises(ValueError, match=r"seed: 1 -> 2"):
         translation.train(other)
@@ -206,7 +208,7 @@ def test_init_from_starts_with_the_other_runs_weights(trained, evaluated, folder
     assert history["val_perplexity"][0] < 1.05 * evaluated["val"]["perplexity"]
 
 
-def test_mistakes_end_in_one_line(folder, tmp_path):
+def test_mistakes_end_in_one_line(tmp_path):
     (tmp_path / "train.aa").write_text("eins\nzwei\n")
     (tmp_path / "train.bb").write_text("EINS\n")
     options = ("--data.path", tmp_path, "--data.source", "aa", "--data.target", "bb")
