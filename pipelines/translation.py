@@ -12,6 +12,7 @@ export; the settings stand in translation_config.py. Copy both and change what y
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import keras
@@ -38,12 +39,13 @@ from seqkeras.training.callbacks.projector import EmbeddingProjector
 from seqkeras.training.callbacks.sample_translations import SampleTranslations
 from seqkeras.training.callbacks.scheduled_sampling import ScheduledSampling
 from seqkeras.training.callbacks.tensorboard import TensorBoardLogger
-from seqkeras.training.checkpoints import average_checkpoints
+from seqkeras.training.checkpoints import average_checkpoints, load_weights_only
 from seqkeras.training.losses import TokenCrossentropy
 from seqkeras.training.metrics import Perplexity, TokenAccuracy, TokenLoss
 from seqkeras.training.optimizer import GuardedOptimizer
 from seqkeras.training.padding_share import PaddingShare
 from seqkeras.training.resume import fit
+from seqkeras.training.run_lock import run_lock
 from seqkeras.training.schedules import build_schedule
 
 
@@ -161,6 +163,11 @@ def build_model(config, source_vocabulary, target_vocabulary):
 def train(config: Config):
     """Trains a run, or goes on with it; leaves the model in the run as model.keras."""
     run = RunDirectory(config.run).create()
+    with run_lock(run.path):
+        return _train(config, run)
+
+
+def _train(config, run):
     _claim(config, run)
     keras.utils.set_random_seed(config.seed)
     if config.training.deterministic:
@@ -288,7 +295,7 @@ class Evaluate:
     splits: tuple[str, ...] = ()
     """Which splits; by default the validation and all test splits of the run."""
     ensemble: tuple[str, ...] = ()
-    """Folders of further runs with the same tokenizers, decoded together with this one."""
+    """Further runs with the same tokenizers, or checkpoints (.npz) of runs, decoded together."""
     compare: tuple[str, ...] = ()
     """Folders of evaluated runs whose scores by length are drawn beside this one's."""
     batch_size: int = 64
@@ -301,16 +308,25 @@ def load_translator(run, ensemble=()):
     config = load_config(Config, run.require(run.config))
     source = load_tokenizer(run.require(run.source_tokenizer))
     target = load_tokenizer(run.require(run.target_tokenizer))
-    parts = []
-    for member in (run, *map(RunDirectory, ensemble)):
-        vocabulary = load_tokenizer(member.require(member.target_tokenizer)).vocabulary
-        if vocabulary != target.vocabulary:
-            raise ValueError(
-                f"ensemble: expected runs with the target vocabulary of {run.path}, {member.path} "
-                "has another. Train it with --init-from, or with the same data and seed."
-            )
-        parts.append(models.decoding_parts(keras.models.load_model(member.require(member.model))))
+    members = [run.require(run.model), *map(Path, ensemble)]
+    parts = [models.decoding_parts(_load_member(member, target)) for member in members]
     return config, Translator(parts, source, target, config.decoding)
+
+
+def _load_member(path, target):
+    """Returns the model of a run's folder, of its model.keras, or of one of its checkpoints."""
+    checkpoint = path if path.suffix == ".npz" else None
+    folder = path.parent.parent if checkpoint else path.parent if path.is_file() else path
+    run = RunDirectory(folder)
+    if load_tokenizer(run.require(run.target_tokenizer)).vocabulary != target.vocabulary:
+        raise ValueError(
+            f"ensemble: expected models of one target vocabulary, that of {path} is another. Train "
+            "it with --init-from, or on the same data with the same seed."
+        )
+    model = keras.models.load_model(run.require(run.model))
+    if checkpoint:
+        load_weights_only(checkpoint, model)
+    return model
 
 
 def evaluate(options: Evaluate):
@@ -337,13 +353,11 @@ class Export:
     output: str = "saved_models/dates"
     """DIRECTORY/NAME; the version is the next free number."""
     ensemble: tuple[str, ...] = ()
-    """Folders of further runs to decode together with this one."""
+    """Further runs, or checkpoints (.npz) of runs, to decode together with this one."""
 
 
 def export(options: Export):
     """Exports, verifies in a fresh process, and says where."""
-    from pathlib import Path
-
     from seqkeras.serving.card import ModelCard
     from seqkeras.serving.export import export_saved_model
 

@@ -48,5 +48,6 @@ def _jax(function, inputs, variables):
             return function(*inputs)
 
     values = [v.value for v in variables]
-    value, gradients = jax.value_and_grad(pure, argnums=(0, 1))(inputs, values)
+    # Compiled as a whole: one by one, every loop in it would be.
+    value, gradients = jax.jit(jax.value_and_grad(pure, argnums=(0, 1)))(inputs, values)
     return (value, *gradients)

@@ -180,10 +180,11 @@ def _close(part, memory):
 
 
 def _ids(tokenizer, text):
-    """Strings `(B,)` to ids `(B, S)`, END after each row, PAD on the right."""
+    """Strings `(B,)` to ids `(B, S)`, END after each row, PAD on the right; S >= 1 for B = 0 too."""
     rows = tokenizer.encode(text)
     ends = tf.fill([rows.nrows(), 1], END)
-    return tf.concat([rows, ends], axis=1).to_tensor(PAD)
+    ids = tf.concat([rows, ends], axis=1).to_tensor(PAD)
+    return tf.pad(ids, [[0, 0], [0, tf.cast(rows.nrows() == 0, tf.int32)]], constant_values=PAD)
 
 
 def _blank(source_ids):

@@ -36,13 +36,13 @@ def test_bahdanau_attention_equals_its_equations(attention, tensors):
     """(6): a(q, k) = w . tanh(q W + k U + b); (7) the softmax over t; (8) the context."""
     query, value, key = tensors
     kernel_q, kernel_k, bias, w = weights_of(attention)
-    context, weights = attention(
-        query, value, key, value_mask=REAL, return_attention_scores=True
-    )
+    context, weights = attention(query, value, key, value_mask=REAL, return_attention_scores=True)
     for b in range(B):
         n = REAL[b].sum()
         for t in range(T):
-            e = [w[:, 0] @ np.tanh(query[b, t] @ kernel_q + k @ kernel_k + bias) for k in key[b, :n]]
+            e = [
+                w[:, 0] @ np.tanh(query[b, t] @ kernel_q + k @ kernel_k + bias) for k in key[b, :n]
+            ]
             alpha = np.exp(e) / np.exp(e).sum()
             np.testing.assert_allclose(weights[b, t, :n], alpha, rtol=1e-5)
             np.testing.assert_allclose(context[b, t], alpha @ value[b, :n], rtol=1e-4, atol=1e-6)
@@ -56,9 +56,7 @@ def test_equals_keras_additive_attention_on_projected_queries_and_keys(attention
     theirs.build([x.shape for x in inputs])
     theirs.set_weights([w[:, 0]])
     expected, expected_weights = theirs(inputs, mask=[None, REAL], return_attention_scores=True)
-    context, weights = attention(
-        query, value, key, value_mask=REAL, return_attention_scores=True
-    )
+    context, weights = attention(query, value, key, value_mask=REAL, return_attention_scores=True)
     np.testing.assert_allclose(context, expected, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(weights, expected_weights, rtol=1e-4, atol=1e-6)
 

@@ -1,4 +1,4 @@
-"""The invariants of softmax attention, on every way to score; their values are in the files of each."""
+"""What every form of soft attention must do; the values of each form are in its own file."""
 
 import keras
 import numpy as np
@@ -94,8 +94,9 @@ def test_self_attention_is_equivariant(attention, tensors):
 
 def test_values_are_the_default_keys(attention, tensors):
     query, value, _ = tensors
-    for given, default in zip(run(attention, query, value, value), run(attention, query, value)):
-        np.testing.assert_array_equal(given, default)
+    given, default = run(attention, query, value, value), run(attention, query, value)
+    for found, expected in zip(given, default, strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_masking_is_deleting(attention, tensors):
@@ -226,9 +227,7 @@ def test_masks_that_keras_carries_are_used_and_passed_on(attention):
     context = attention(query, value)
     plain = [ops.convert_to_numpy(x) for x in (query, value)]
     expected = attention(*plain, query_mask=query_ids != 0, value_mask=value_ids != 0)
-    np.testing.assert_array_equal(
-        ops.convert_to_numpy(context), ops.convert_to_numpy(expected)
-    )
+    np.testing.assert_array_equal(ops.convert_to_numpy(context), ops.convert_to_numpy(expected))
     np.testing.assert_array_equal(ops.convert_to_numpy(context._keras_mask), query_ids != 0)
 
 

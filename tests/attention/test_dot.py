@@ -54,7 +54,9 @@ def test_general_attention_equals_its_equation_for_different_sizes(tensors):
     check_values(attention, tensors, lambda q, k: q @ kernel @ k)
 
 
-@pytest.mark.parametrize(("attention", "scale"), [(DotAttention, 1.0), (ScaledDotAttention, D**-0.5)])
+@pytest.mark.parametrize(
+    ("attention", "scale"), [(DotAttention, 1.0), (ScaledDotAttention, D**-0.5)]
+)
 def test_equals_keras_attention(attention, scale, tensors):
     query, value, key = tensors
     theirs = keras.layers.Attention(use_scale=True, score_mode="dot")

@@ -1,4 +1,4 @@
-"""`AttentionCell` against loops in NumPy; what the attention itself must do is in tests/attention."""
+"""`AttentionCell` against loops in NumPy; the attention itself is tested in tests/attention."""
 
 import keras
 import numpy as np

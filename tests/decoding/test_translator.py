@@ -1,13 +1,13 @@
 """Strings through tiny models with sharpened random weights: nothing here depends on training."""
 
 import dataclasses
+import itertools
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from seqkeras.constants import END, PAD
+from seqkeras.constants import END, START, UNK
 from seqkeras.data.tokenizers import CharacterTokenizer
 from seqkeras.decoding.translator import BeamSettings, Translator
 from seqkeras.models import attention_seq2seq, decoding_parts, seq2seq
@@ -22,28 +22,30 @@ def tokenizer():
     return CharacterTokenizer.train(["abcd abcd"], vocabulary_size=100)
 
 
-def sharpened(model, seed, scale=2.5):
-    """Random weights large enough for hypotheses that differ clearly."""
+def sharpened(model, seed, never=()):
+    """Random weights large enough for hypotheses that differ clearly; some tokens never come."""
     rng = np.random.default_rng(seed)
-    model.set_weights([rng.normal(scale=scale / w.shape[0] ** 0.5, size=w.shape) for w in model.weights])
+    model.set_weights(
+        [rng.normal(scale=2.5 / w.shape[0] ** 0.5, size=w.shape) for w in model.weights]
+    )
+    ids = np.arange(tokenizer().vocabulary_size)
+    model.get_layer("decoder").head.logits.bias.assign(np.where(np.isin(ids, never), -50.0, 0.0))
     return model
 
 
-def attention_parts(seed):
+def tiny_parts(builder, seed, never=()):
     size = tokenizer().vocabulary_size
-    model = attention_seq2seq(size, size, embedding_dim=6, units=8)
-    return decoding_parts(sharpened(model, seed))
+    return decoding_parts(sharpened(builder(size, size, embedding_dim=6, units=8), seed, never))
 
 
 @pytest.fixture(scope="module")
 def parts():
-    return attention_parts(seed=1)
+    return tiny_parts(attention_seq2seq, 1)
 
 
 @pytest.fixture(scope="module")
 def plain_parts():
-    size = tokenizer().vocabulary_size
-    return decoding_parts(sharpened(seq2seq(size, size, embedding_dim=6, units=8), seed=2))
+    return tiny_parts(seq2seq, 8)
 
 
 def translator(*parts, **settings):
@@ -84,18 +86,15 @@ def test_the_best_of_n_is_the_translation(translate):
     assert np.all(np.diff(best["score"].numpy(), axis=1) <= 0)
 
 
-def test_score_of_the_best_translation_is_its_beam_score(translate):
-    """Without a length penalty; for outputs that spell the tokens that were found."""
+@pytest.mark.parametrize("builder", [attention_seq2seq, seq2seq])
+def test_score_of_the_best_translation_is_its_beam_score(builder):
+    """Where texts spell their tokens: no unknown one, and no space, which may be collapsed."""
+    [[space]] = tokenizer().encode(["a b"])[:, 1:2].to_list()
+    translate = translator(tiny_parts(builder, 1, never=[UNK, space]))
     found = translate.translate(TEXTS)
     scored = translate.score(TEXTS, found["text"])
-    kept = [
-        len(text) + 1 == count and "⁇" not in text
-        for text, count in zip(strings(found["text"]), scored["tokens"].numpy(), strict=True)
-    ]
-    assert sum(kept) >= 2
-    np.testing.assert_allclose(
-        scored["log_probability"].numpy()[kept], found["score"].numpy()[kept], rtol=1e-5
-    )
+    np.testing.assert_allclose(scored["log_probability"], found["score"], rtol=1e-5)
+    assert scored["tokens"].numpy().tolist() == [len(text) + 1 for text in strings(found["text"])]
 
 
 def test_score_counts_the_end_and_ignores_the_batch(translate):
@@ -115,7 +114,7 @@ def test_a_blank_text_is_an_empty_translation(translate):
     assert strings(found["text"])[1] == strings(alone["text"])[0]
     best = translate.n_best([""])
     assert strings(best["text"]) == ["", "", ""]
-    assert best["score"].numpy().tolist() == [[0.0, -np.inf, -np.inf]]
+    assert best["score"].numpy().tolist() == [[0.0, 0.0, 0.0]]
 
 
 def test_characters_the_vocabulary_lacks_are_all_one(translate):
@@ -145,15 +144,17 @@ def test_an_ensemble_of_a_model_with_itself_is_the_model(parts):
 
 
 def test_an_ensemble_is_the_mean_of_probabilities(parts):
-    other = attention_parts(seed=5)
-    scores = [
-        translator(*members).score(TEXTS, ["a"] * 4)["log_probability"].numpy()
-        for members in ([parts], [other], [parts, other])
+    other = tiny_parts(attention_seq2seq, 5)
+    [source], [target] = (tokenizer().encode([text]).to_list() for text in ("abc", "da"))
+    source, target = np.array([[*source, END]]), np.array([*target, END])
+    log_probs = [
+        member.attend(source, np.array([[START, *target[:-1]]]))[0].numpy()[0, range(3), target]
+        for member in (parts, other)
     ]
-    # One token and END: the mean is taken at each, so the product lies between the members'.
-    assert np.all(scores[2] <= np.maximum(*scores[:2]) + np.log(4))
-    assert np.all(scores[2] >= np.logaddexp(*scores[:2]) - np.log(4))
-    assert np.abs(scores[2] - scores[0]).max() > 1e-3
+    assert np.abs(log_probs[0] - log_probs[1]).max() > 0.1
+    expected = np.log(np.exp(log_probs).mean(0)).sum()
+    found = translator(parts, other).score(["abc"], ["da"])
+    np.testing.assert_allclose(found["log_probability"], [expected], rtol=1e-5)
 
 
 def test_align_shows_the_weights_of_every_target_token(parts):
@@ -182,41 +183,45 @@ def test_align_needs_attention(plain_parts):
 
 def test_the_limit_on_the_length_is_that_of_the_example():
     """A model that never ends by itself is ended at factor * S + offset tokens, END included."""
-    size = tokenizer().vocabulary_size
-    model = attention_seq2seq(size, size, embedding_dim=6, units=8)
-    sharpened(model, seed=1)
-    bias = model.get_layer("decoder").head.logits.bias
-    bias.assign(np.where(np.arange(size) == END, -50.0, 0.0))
-    translate = translator(decoding_parts(model), length_factor=1.5, length_offset=2)
-    rows = translate.align(TEXTS)["target_tokens"].numpy()
-    lengths = (rows != b"").sum(1)
+    endless = tiny_parts(attention_seq2seq, 1, never=[END])
+    found = translator(endless, length_factor=1.5, length_offset=2).align(TEXTS)
+    lengths = (found["target_tokens"].numpy() != b"").sum(1)
     assert lengths.tolist() == [int(1.5 * (len(text) + 1)) + 2 for text in TEXTS]
 
 
+def test_long_texts_are_cut(parts):
+    cut = translator(parts, max_characters=3)
+    for method, texts in (("translate", ["abcdabcd"]), ("n_best", ["abcdabcd"])):
+        found, expected = (getattr(cut, method)(t) for t in (texts, ["abc"]))
+        assert strings(found["text"]) == strings(expected["text"])
+        np.testing.assert_array_equal(found["score"], expected["score"])
+
+
 def test_penalties_reach_the_search(parts):
-    plain = translator(parts).translate(TEXTS)
-    tokens = translator(parts).score(TEXTS, plain["text"])["tokens"].numpy()
-    by_length = translator(parts, beam_size=1, n_best=1, length_penalty=1.0).translate(TEXTS)
-    greedy = translator(parts, beam_size=1, n_best=1).translate(TEXTS)
-    assert strings(by_length["text"]) == strings(greedy["text"])
-    assert np.all(by_length["score"].numpy() > greedy["score"].numpy())
-    covered = translator(parts, beam_size=1, n_best=1, coverage_penalty=0.5).translate(TEXTS)
-    assert np.all(covered["score"].numpy() < greedy["score"].numpy())
-    assert tokens.shape == (4,)
+    one = {"beam_size": 1, "n_best": 1}
+    plain = translator(parts, **one).align(TEXTS)
+    score = translator(parts, **one).translate(TEXTS)["score"].numpy()
+    lengths = (plain["target_tokens"].numpy() != b"").sum(1)
+    by_length = translator(parts, **one, length_penalty=0.5).translate(TEXTS)
+    assert strings(by_length["text"]) == strings(plain["text"])  # greedy either way
+    divisor = ((5 + lengths) / 6) ** 0.5  # Wu et al. 2016, (14)
+    np.testing.assert_allclose(by_length["score"], score / divisor, rtol=1e-5)
+    covered = translator(parts, **one, coverage_penalty=0.5).translate(TEXTS)
+    coverage = plain["attention"].numpy().sum(1)  # (B, S)
+    real = plain["source_tokens"].numpy() != b""
+    penalty = np.log(np.minimum(coverage, 1.0), where=real, out=np.zeros_like(coverage)).sum(1)
+    np.testing.assert_allclose(covered["score"], score + 0.5 * penalty, rtol=1e-4)
 
 
-def test_no_ngram_is_repeated_when_barred(parts):
-    size = tokenizer().vocabulary_size
-    model = sharpened(attention_seq2seq(size, size, embedding_dim=6, units=8), seed=1)
-    model.get_layer("decoder").head.logits.bias.assign(
-        np.where(np.arange(size) == END, -50.0, 0.0)
-    )
+def test_no_ngram_is_repeated_when_barred():
+    endless = tiny_parts(attention_seq2seq, 1, never=[END])
+
     def repeats(n):
-        rows = translator(decoding_parts(model), no_repeat_ngram=n).align(TEXTS)["target_tokens"]
+        found = translator(endless, no_repeat_ngram=n).align(TEXTS)
         count = 0
-        for row in rows.numpy().tolist():
+        for row in found["target_tokens"].numpy().tolist():
             tokens = [token for token in row if token]
-            pairs = list(zip(tokens, tokens[1:]))
+            pairs = list(itertools.pairwise(tokens))
             count += len(pairs) - len(set(pairs))
         return count
 

@@ -48,7 +48,9 @@ def test_dropout_comes_after_the_readout_and_only_in_training():
 
 @pytest.mark.parametrize("size", [0, -3])
 def test_vocabulary_size_must_be_positive(size):
-    with pytest.raises(ValueError, match=f"vocabulary_size: expected a positive integer, got {size}"):
+    with pytest.raises(
+        ValueError, match=f"vocabulary_size: expected a positive integer, got {size}"
+    ):
         SoftmaxHead(size)
 
 

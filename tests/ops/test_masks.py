@@ -146,5 +146,5 @@ def test_operators_drop_the_mask_silently():
 
 def test_reshape_drops_the_mask_with_a_warning():
     with pytest.warns(UserWarning, match="does not support masking"):
-        probed = mask_behind(keras.layers.Reshape((4, 2)))
+        probed = mask_behind(keras.layers.Reshape((2, 4)))
     assert (probed == -1).all()

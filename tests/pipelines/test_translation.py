@@ -32,6 +32,12 @@ translation.train(dataclasses.replace(config, resume=sys.argv[2] != "0"))
 WORDS = ["ein", "zwei", "drei", "vier", "acht", "neun", "zehn", "elf"]
 
 
+@pytest.fixture(autouse=True)
+def _same_precision_afterwards():
+    yield
+    keras.mixed_precision.set_dtype_policy("float32")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Parallel files: the target is the source in capitals, backwards."""
@@ -180,6 +186,52 @@ def _wait_for_new(path, process, seconds=120):
         assert process.poll() is None, "training ended before it wrote a checkpoint"
         assert time.monotonic() < end, "no checkpoint in time"
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("training", "model"),
+    [
+        ({"mixed_precision": True}, {}),
+        ({"accumulate_steps": 3, "label_smoothing": 0.1}, {"cell": "lstm", "first_token": "state"}),
+        ({"scheduled_sampling": 5.0}, {"query": "current", "attention": "general"}),
+    ],
+    ids=["mixed precision", "accumulation", "scheduled sampling"],
+)
+def test_options_train(folder, tmp_path, training, model):
+    config = small_config(folder, tmp_path / "run", epochs=2, average=1, **training)
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, **model))
+    history = translation.train(config).history
+    assert history["val_perplexity"][-1] < history["val_perplexity"][0]
+
+
+def test_without_attention_all_but_alignments(folder, tmp_path):
+    config = small_config(folder, tmp_path / "plain", epochs=1, average=1)
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, family="seq2seq"))
+    translation.train(config)
+    run = RunDirectory(config.run)
+    results = translation.evaluate(translation.Evaluate(run=config.run, splits=("test",)))
+    assert results["test"]["sentences"] == 20
+    assert not list(run.plots.glob("attention*"))
+    path = translation.export(
+        translation.Export(run=config.run, output=str(tmp_path / "saved_models" / "plain"))
+    )
+    assert set(load_signatures(path)) == {"translate", "n_best", "score"}
+    refused = command(
+        "predict", "--saved-model", path, "--alignments", tmp_path / "maps", input="zwei\n"
+    )
+    assert refused.returncode == 2
+    assert "without attention" in refused.stderr
+
+
+def test_an_ensemble_of_checkpoints(trained):
+    """Of three times the same weights it is the model itself."""
+    best = trained.checkpoints / "best.npz"
+    _, single = translation.load_translator(trained.path)
+    _, triple = translation.load_translator(trained.path, (str(trained.path), str(trained.model)))
+    _, mixed = translation.load_translator(trained.path, (str(best),))
+    score = [t.score(["zwei drei"], ["DREI ZWEI"])["log_probability"] for t in (single, triple)]
+    np.testing.assert_allclose(score[0], score[1], rtol=1e-5)
+    assert len(mixed.parts) == 2
 
 
 def test_smoke_preset_learns(tmp_path):
