@@ -1,6 +1,6 @@
 """Both directions of time, Schuster & Paliwal 1997; notes A (11), notes B 2.6.
 
-h^t = F(h^{t-1}, x^t),   g^t = G(g^{t+1}, x^t),   y^t = merge(h^t, g^t)
+    h^t = F(h^{t-1}, x^t),   g^t = G(g^{t+1}, x^t),   y^t = merge(h^t, g^t)
 """
 
 import keras

@@ -180,7 +180,7 @@ def _close(part, memory):
 
 
 def _ids(tokenizer, text):
-    """Strings `(B,)` to ids `(B, S)`, END after each row, PAD on the right; S >= 1 for B = 0 too."""
+    """Strings `(B,)` to ids `(B, S)`, END after each row, PAD on the right; S >= 1 if B = 0 too."""
     rows = tokenizer.encode(text)
     ends = tf.fill([rows.nrows(), 1], END)
     ids = tf.concat([rows, ends], axis=1).to_tensor(PAD)
