@@ -40,11 +40,8 @@ CELLS = {
 
 def make(cell, **options):
     keras.utils.set_random_seed(5)
-    cell = CELLS[cell]()
     embedding = keras.layers.Embedding(V, D, embeddings_initializer="normal")
-    # Large logits: an arg-max that rounding cannot turn.
-    head = SoftmaxHead(V) if "head" not in options else options.pop("head")
-    return AutoregressiveDecoder(embedding, cell, head, **options)
+    return AutoregressiveDecoder(embedding, CELLS[cell](), SoftmaxHead(V), **options)
 
 
 def given(decoder, seed=0):

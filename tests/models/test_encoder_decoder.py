@@ -137,7 +137,6 @@ def test_one_step_of_fit_changes_every_weight(build):
         for variable, old in zip(model.weights, before, strict=True)
         if variable.trainable and np.array_equal(old, ops.convert_to_numpy(variable))
     ]
-    # The softmax ignores a constant added to all scores; here the bias moves them differently.
     assert not stuck
 
 
