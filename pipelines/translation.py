@@ -23,7 +23,7 @@ from pipelines.command_line import run_commands
 from pipelines.predict import predict
 from pipelines.run_directory import RunDirectory, changed_settings, load_config, save_config
 from pipelines.text_pairs import read_pairs
-from pipelines.translation_config import PRESETS, Config
+from pipelines.translation_config import AS_CONFIGURED, PRESETS, Config, Search
 from pipelines.translation_report import report
 from seqkeras import models
 from seqkeras.data import TokenBatches, encode_pairs
@@ -298,14 +298,16 @@ class Evaluate:
     """Further runs with the same tokenizers, or checkpoints (.npz) of runs, decoded together."""
     compare: tuple[str, ...] = ()
     """Folders of evaluated runs whose scores by length are drawn beside this one's."""
+    search: Search = AS_CONFIGURED
     batch_size: int = 64
     length_unit: Literal["words", "characters"] = "words"
 
 
-def load_translator(run, ensemble=()):
-    """Returns `(config, translator)` of a run, or of an ensemble of runs with its tokenizers."""
+def load_translator(run, ensemble=(), search=AS_CONFIGURED):
+    """Returns `(config, translator)` of a run or an ensemble; the config has the search used."""
     run = RunDirectory(run)
     config = load_config(Config, run.require(run.config))
+    config = dataclasses.replace(config, decoding=search.apply(config.decoding))
     source = load_tokenizer(run.require(run.source_tokenizer))
     target = load_tokenizer(run.require(run.target_tokenizer))
     members = [run.require(run.model), *map(Path, ensemble)]
@@ -331,7 +333,7 @@ def _load_member(path, target):
 
 def evaluate(options: Evaluate):
     """Translates the splits and writes metrics.json, samples and plots into the run."""
-    config, translator = load_translator(options.run, options.ensemble)
+    config, translator = load_translator(options.run, options.ensemble, options.search)
     run = RunDirectory(options.run)
     functions = signatures(translator)
     results = {}
@@ -354,6 +356,7 @@ class Export:
     """DIRECTORY/NAME; the version is the next free number."""
     ensemble: tuple[str, ...] = ()
     """Further runs, or checkpoints (.npz) of runs, to decode together with this one."""
+    search: Search = AS_CONFIGURED
 
 
 def export(options: Export):
@@ -361,7 +364,7 @@ def export(options: Export):
     from seqkeras.serving.card import ModelCard
     from seqkeras.serving.export import export_saved_model
 
-    config, translator = load_translator(options.run, options.ensemble)
+    config, translator = load_translator(options.run, options.ensemble, options.search)
     run, output = RunDirectory(options.run), Path(options.output)
     metrics = {}
     if run.metrics.exists():

@@ -90,6 +90,27 @@ class Training:
     """Bit-identical results for the same seed, also over --resume."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """Changes to the decoding settings of a run; None keeps what its config says."""
+
+    beam_size: int | None = None
+    n_best: int | None = None
+    length_penalty: float | None = None
+    coverage_penalty: float | None = None
+    no_repeat_ngram: int | None = None
+
+    def apply(self, settings):
+        """Returns `BeamSettings` with the changes; `n_best` never exceeds the beam."""
+        changes = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+        changed = dataclasses.replace(settings, **changes)
+        if self.n_best is None:
+            changed = dataclasses.replace(changed, n_best=min(changed.n_best, changed.beam_size))
+        return changed
+
+
+AS_CONFIGURED = Search()
+
 # A date in ISO form has ten characters, however long the source is.
 _DATE_SEARCH = BeamSettings(length_penalty=0.0, length_factor=0.0, length_offset=12)
 

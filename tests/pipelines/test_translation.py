@@ -234,6 +234,19 @@ def test_an_ensemble_of_checkpoints(trained):
     assert len(mixed.parts) == 2
 
 
+def test_the_search_can_be_changed_afterwards(trained):
+    config, translator = translation.load_translator(
+        trained.path, search=translation_config.Search(beam_size=2, length_penalty=0.5)
+    )
+    assert config.decoding == translator.settings
+    assert (translator.settings.beam_size, translator.settings.n_best) == (2, 2)
+    assert translator.settings.length_penalty == 0.5
+    assert (
+        translator.settings.length_factor
+        == load_config(translation_config.Config, trained.config).decoding.length_factor
+    )
+
+
 def test_smoke_preset_learns(tmp_path):
     config = dataclasses.replace(translation_config.PRESETS["smoke"], run=str(tmp_path / "smoke"))
     history = translation.train(config).history
