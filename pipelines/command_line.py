@@ -4,8 +4,10 @@ Options are the fields of a dataclass, turned into flags by tyro; `--preset NAME
 that they start from, and every flag after it overrides one of them.
 """
 
+import argparse
 import os
 import sys
+from pathlib import Path
 
 import tyro
 
@@ -22,42 +24,42 @@ def run_commands(commands, presets, description):
     A mistake of the user ends in one line on standard error and exit status 2, not in a traceback;
     `SEQKERAS_TRACEBACK=1` shows it.
     """
-    arguments = sys.argv[1:]
-    if not arguments or arguments[0] not in commands:
+    name, rest = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else (None, [])
+    if name not in commands:
         print(f"{description}\n\ncommands: {', '.join(commands)}\npresets: {', '.join(presets)}")
         print("Each command explains itself with --help.")
-        raise SystemExit(0 if arguments[:1] in (["--help"], ["-h"]) else 2)
-    command, rest = commands[arguments[0]], arguments[1:]
+        if name in ("--help", "-h"):
+            raise SystemExit(0)
+        _fail(f"Expected a command out of {', '.join(commands)}, got {name}.")
+    command = commands[name]
     (kind,) = (t for n, t in command.__annotations__.items() if n != "return")
-    default = None
-    if arguments[0] == "train":
-        name, rest = _take_preset(rest, presets)
-        default = presets[name]
-    options = tyro.cli(kind, args=rest, default=default, prog=f"{arguments[0]}")
+    default, text = None, kind.__doc__
+    if name == "train":
+        preset, rest = _take_preset(rest, presets)
+        default = presets[preset]
+        text += f" The defaults below are those of --preset {preset}, out of: {', '.join(presets)}."
+    prog = f"python -m pipelines.{Path(sys.argv[0]).stem} {name}"
+    options = tyro.cli(kind, args=rest, default=default, prog=prog, description=text)
     try:
         command(options)
     except (ValueError, OSError, ArithmeticError, ImportError, RuntimeError) as error:
         if os.environ.get("SEQKERAS_TRACEBACK"):
             raise
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        _fail(f"{type(error).__name__}: {error}")
     except KeyboardInterrupt:
-        print("Interrupted. `train --resume` goes on from the last checkpoint.", file=sys.stderr)
+        goes_on = " `--resume` goes on from the last checkpoint." if name == "train" else ""
+        print(f"Interrupted.{goes_on}", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _fail(message):
+    print(message, file=sys.stderr)
+    raise SystemExit(2) from None
 
 
 def _take_preset(arguments, presets):
     """Splits `--preset NAME` off; returns the name, by default the first, and the rest."""
-    rest, name, waiting = [], next(iter(presets)), False
-    for argument in arguments:
-        if waiting:
-            name, waiting = argument, False
-        elif argument == "--preset":
-            waiting = True
-        elif argument.startswith("--preset="):
-            name = argument.removeprefix("--preset=")
-        else:
-            rest.append(argument)
-    if waiting or name not in presets:
-        raise SystemExit(f"--preset: expected one of {', '.join(presets)}, got {name!r}.")
-    return name, rest
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--preset", default=next(iter(presets)), choices=list(presets))
+    known, rest = parser.parse_known_args(arguments)
+    return known.preset, rest

@@ -4,6 +4,7 @@ import dataclasses
 import sys
 from pathlib import Path
 
+from seqkeras.data.readers import read_lines
 from seqkeras.decoding.corpus import load_signatures, run_corpus
 
 
@@ -22,6 +23,7 @@ class Predict:
     alignments: str | None = None
     """Folder for what each output token looked at: a picture and a line of text per sentence."""
     batch_size: int = 64
+    """Most sentences translated at a time."""
     serve: bool = False
     """Answer TensorFlow Serving's REST requests on this machine instead."""
     port: int = 8501
@@ -48,8 +50,6 @@ def predict(options: Predict):
 
 def _chunks(options):
     """Lists of lines: some thousands at a time from files, one at a time from a person."""
-    from seqkeras.data.readers import read_lines
-
     if options.files:
         for path in options.files:
             lines = read_lines(path)
@@ -105,7 +105,7 @@ def _write_alignments(lines, align, options, first_number):
             attention, source, target = without_padding(
                 result["attention"], result["source_tokens"], result["target_tokens"]
             )
-            # target position - most attended source position, as alignment tools write it
+            # "source-target", positions from 0, as alignment tools write it
             best = attention.argmax(axis=1)
             file.write(" ".join(f"{s}-{t}" for t, s in enumerate(best)) + "\n")
             save_attention(folder / f"{number:05d}.png", attention, source, target)

@@ -32,6 +32,8 @@ def main(name):
         raise SystemExit(f"{name}: set SEQKERAS_DATA to the folder of the data sets, docs/data.md.")
     options = [option.format(data=os.environ.get("SEQKERAS_DATA")) for option in options]
     run = ROOT / "runs" / "reproduce" / name
+    if run.exists():
+        raise SystemExit(f"{run} exists: a row is trained from scratch. Move it away first.")
     commit = _output("git", "rev-parse", "--short", "HEAD")
     if _output("git", "status", "--porcelain", "--untracked-files=no"):
         commit += " with changes"

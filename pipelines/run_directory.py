@@ -50,7 +50,8 @@ class RunDirectory:
         if not path.exists():
             raise FileNotFoundError(
                 f"{path} is missing: expected the folder of a finished run. Train one with "
-                f"`train --run {self.path}`, or finish it with `train --run {self.path} --resume`."
+                f"`train --run {self.path}`; where training was cut off, give its command again "
+                "with --resume."
             )
         return path
 

@@ -99,6 +99,8 @@ class Search:
     length_penalty: float | None = None
     coverage_penalty: float | None = None
     no_repeat_ngram: int | None = None
+    length_factor: float | None = None
+    length_offset: int | None = None
 
     def apply(self, settings):
         """Returns `BeamSettings` with the changes; `n_best` never exceeds the beam."""
@@ -151,7 +153,7 @@ _SMALL_TEXT = Config(
         label_smoothing=0.1,
         average=3,
     ),
-    decoding=BeamSettings(),
+    decoding=BeamSettings(length_factor=1.5, length_offset=5),
 )
 
 PRESETS = {

@@ -3,9 +3,15 @@
 import json
 import math
 
+from pipelines.run_directory import RunDirectory
 from seqkeras.analysis.attention_maps import save_attention, without_padding
 from seqkeras.analysis.figures import save_png
-from seqkeras.analysis.length_table import count_words, plot_score_by_length, score_by_length
+from seqkeras.analysis.length_table import (
+    LengthScore,
+    count_words,
+    plot_score_by_length,
+    score_by_length,
+)
 from seqkeras.decoding.corpus import run_corpus
 
 BUCKETS = (5, 10, 15, 20, 25, 30)
@@ -86,13 +92,14 @@ def _write_samples(run, split, sources, hypotheses, references, results):
 def _plot(run, split, rows, options):
     systems = {run.path.name: rows}
     for folder in options.compare:
-        other = type(run)(folder)
+        other = RunDirectory(folder)
         metrics = json.loads(other.require(other.metrics).read_text("utf-8"))
         if split not in metrics:
             raise ValueError(
-                f"--compare {folder}: expected scores of {split!r}, got {list(metrics)}."
+                f"--compare {folder}: expected scores of {split!r}, got {list(metrics)}. Run "
+                f"`evaluate --run {folder}` first, or leave the split out by --splits."
             )
-        systems[other.path.name] = [type(rows[0])(**row) for row in metrics[split]["by_length"]]
+        systems[other.path.name] = [LengthScore(**row) for row in metrics[split]["by_length"]]
     save_png(plot_score_by_length(systems, title=split), run.plots / f"bleu_by_length.{split}.png")
 
 

@@ -8,6 +8,7 @@ import keras
 from keras import ops, tree
 
 from seqkeras.cells.attention_cell import AttentionCell
+from seqkeras.cells.base import drop_inputs, is_split
 from seqkeras.cells.rnn import RNN
 from seqkeras.constants import START
 from seqkeras.ops.scan import scan
@@ -47,8 +48,8 @@ class AutoregressiveDecoder(keras.Layer):
         target.
 
     Raises:
-        ValueError: for an unknown `first_token`, an attention cell that keeps its weights to
-            itself, or a memory without an attention cell.
+        ValueError: for an unknown `first_token`, a cell of another library, an attention cell that
+            keeps its weights to itself, or a memory without an attention cell.
     """
 
     def __init__(
@@ -74,6 +75,11 @@ class AutoregressiveDecoder(keras.Layer):
         self.embedding = embedding
         self.head = head
         self.rnn = RNN(cell, return_sequences=True, dtype=self.dtype_policy, name="rnn")
+        if not is_split(self.cell):
+            raise ValueError(
+                "AutoregressiveDecoder: expected a cell of seqkeras.layers, or one with `project`, "
+                f"`step` and `draw_noise` as RecurrentCell has them, got {self.cell!r}."
+            )
         self.dropout = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy)
         self.first_token = first_token
         self.scheduled_sampling = scheduled_sampling
@@ -153,7 +159,8 @@ class AutoregressiveDecoder(keras.Layer):
         noise = self.cell.draw_noise(batch_size, True)
         coins = keras.random.uniform((length, batch_size), seed=self.seed_generator)
         dim = self.embedding.compute_output_shape((1, 1))[-1]
-        keep = self.dropout(ops.ones((length, batch_size, dim), self.compute_dtype), training=True)
+        keep = self.dropout(ops.ones((batch_size, length, dim), self.compute_dtype), training=True)
+        keep = drop_inputs(keep, self.cell.draw_input_mask(batch_size, dim, True))
 
         def step(x, carried):
             target, coin, keep_t = x
@@ -167,7 +174,7 @@ class AutoregressiveDecoder(keras.Layer):
 
         states = self._cell_states(initial_state, self.compute_dtype)
         carried = (states, ops.zeros_like(tokens[:, 0]))
-        inputs = (ops.transpose(tokens), coins, keep)
+        inputs = (ops.transpose(tokens), coins, ops.transpose(keep, (1, 0, 2)))
         outputs, _ = scan(step, carried, inputs)
         return tree.map_structure(lambda y: ops.transpose(y, (1, 0, 2)), outputs)
 

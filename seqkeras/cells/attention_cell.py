@@ -18,7 +18,8 @@ query="current" (Luong):
 import keras
 from keras import ops
 
-from seqkeras.cells.base import RecurrentCell
+from seqkeras.cells.base import RecurrentCell, cell_output_size, check_cell, drop_inputs
+from seqkeras.cells.keras_dropout import keeps_masks
 from seqkeras.cells.stacked import StackedRNNCells
 from seqkeras.ops.masks import zero_masked
 
@@ -36,7 +37,8 @@ class AttentionCell(keras.Layer):
         attention: An attention layer, such as `BahdanauAttention(64)`.
         query: "previous": h_{l-1} asks and the context enters the cell. "current": h_l asks and the
             output mixes it with the context.
-        input_feeding: For "current": feed y_{l-1} to the next step, beside its input.
+        input_feeding: For "current", where it is the default: feed y_{l-1} to the next step, beside
+            its input.
         output_units: For "current": size of y; default: that of the cell's output.
         output_context: For "previous": the output is [h; v] instead of h.
         memory_map: A layer T applied to the memory first (notes B (5)), or None.
@@ -52,7 +54,8 @@ class AttentionCell(keras.Layer):
         `(y, states)`, or `((y, weights (B, S)), states)`.
 
     Raises:
-        ValueError: for an unknown `query`, or an option that the chosen `query` does not read.
+        ValueError: for an unknown `query`, an option that the chosen `query` does not read, or a
+            cell or attention that does not fit.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class AttentionCell(keras.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        _check_parts(cell, attention)
         if query not in QUERIES:
             raise ValueError(f"query: expected one of {QUERIES}, got {query!r}.")
         if query == "previous" and (input_feeding or output_units is not None):
@@ -91,14 +95,11 @@ class AttentionCell(keras.Layer):
         self.context_dim = None
 
     @property
-    def _cell_output_size(self):
-        return getattr(self.cell, "output_size", None) or _flat(self.cell.state_size)[0]
-
-    @property
     def _y_size(self):
+        size = cell_output_size(self.cell)
         if self.query == "current":
-            return self.output_units or self._cell_output_size
-        return self._cell_output_size + (self.context_dim or 0) * self.output_context
+            return self.output_units or size
+        return size + (self.context_dim or 0) * self.output_context
 
     @property
     def output_size(self):
@@ -124,7 +125,7 @@ class AttentionCell(keras.Layer):
                 self.memory_map.build(memory_shape)
             memory_shape = tuple(self.memory_map.compute_output_shape(memory_shape))
         self.context_dim = memory_shape[-1]
-        size = self._cell_output_size
+        size = cell_output_size(self.cell)
         if not self.attention.built:
             self.attention.build((batch, 1, size), memory_shape)
         extra = self.context_dim
@@ -156,19 +157,19 @@ class AttentionCell(keras.Layer):
         """Returns the inputs' share of the cell's projection, or the inputs of a foreign cell."""
         if not self._hoists:
             return inputs
-        if training and self._input_dropout > 0.0:
-            mask = self.cell.draw_input_mask(ops.shape(inputs)[0], inputs.shape[-1])
-            inputs = inputs * (ops.expand_dims(mask, 1) if len(inputs.shape) == 3 else mask)
-        return self.cell.add_input_bias(self.cell.project_rows(inputs, 0))
+        mask = self.draw_input_mask(ops.shape(inputs)[0], inputs.shape[-1], training)
+        return self.cell.add_input_bias(self.cell.project_rows(drop_inputs(inputs, mask), 0))
+
+    def draw_input_mask(self, batch_size, features, training=False):
+        """Returns the cell's dropout mask `(B, D)` for the inputs of a sequence, or None."""
+        return self.cell.draw_input_mask(batch_size, features, training) if self._hoists else None
 
     def draw_noise(self, batch_size, training=False):
         """Returns `(the cell's noise, dropout mask of what enters beside the inputs, or None)`."""
         if not self._hoists:
             return None
-        mask = None
-        if training and self._input_dropout > 0.0:
-            width = self._y_size if self.query == "current" else self.context_dim
-            mask = self.cell.draw_input_mask(batch_size, width)
+        width = self._y_size if self.query == "current" else self.context_dim
+        mask = self.cell.draw_input_mask(batch_size, width, training)
         return self.cell.draw_noise(batch_size, training), mask
 
     @property
@@ -177,23 +178,18 @@ class AttentionCell(keras.Layer):
             self.cell, "project"
         )
 
-    @property
-    def _input_dropout(self):
-        first = self.cell.cells[0] if isinstance(self.cell, StackedRNNCells) else self.cell
-        return first.dropout
-
     def step(self, z_t, states, noise=None, context=None):
         """Returns `(output, states)`; `context` is what `prepare` returned."""
         states = list(states)
         if self.query == "previous":
             v, weights = self.attend(states, context)
             h, states = self._run_cell(z_t, v, states, noise)
-            y = ops.concatenate([h, v], axis=-1) if self.output_context else h
+            y = self._mix(h, v)
         else:
             y_before = states.pop() if self.input_feeding else None
             h, states = self._run_cell(z_t, y_before, states, noise)
             v, weights = self._ask(h, context)
-            y = ops.tanh(ops.matmul(ops.concatenate([v, h], axis=-1), self.output_kernel))
+            y = self._mix(h, v)
             if self.input_feeding:
                 states = [*states, y]
         return ((y, weights) if self.return_attention_scores else y), states
@@ -201,16 +197,17 @@ class AttentionCell(keras.Layer):
     def read(self, states, context):
         """The output `(y, weights)` that the states give by themselves, without a step."""
         v, weights = self.attend(states, context)
-        h = self._hidden(states)
-        if self.query == "current":
-            y = ops.tanh(ops.matmul(ops.concatenate([v, h], axis=-1), self.output_kernel))
-        else:
-            y = ops.concatenate([h, v], axis=-1) if self.output_context else h
-        return y, weights
+        return self._mix(self._hidden(states), v), weights
 
     def attend(self, states, context):
         """Returns `(v (B, Dv), weights (B, S))` for the query that the states hold."""
         return self._ask(self._hidden(states), context)
+
+    def _mix(self, h, v):
+        """y of the state h and the context v."""
+        if self.query == "current":
+            return ops.tanh(ops.matmul(ops.concatenate([v, h], axis=-1), self.output_kernel))
+        return ops.concatenate([h, v], axis=-1) if self.output_context else h
 
     def _ask(self, h, context):
         v, weights = self.attention.attend(ops.expand_dims(h, 1), context)
@@ -228,8 +225,7 @@ class AttentionCell(keras.Layer):
             return h, [states] if isinstance(self.cell.state_size, int) else list(states)
         cell_noise, mask = noise or (None, None)
         if extra is not None:
-            extra = extra if mask is None else extra * mask
-            z_t = z_t + self.cell.project_rows(extra, self.features)
+            z_t = z_t + self.cell.project_rows(drop_inputs(extra, mask), self.features)
         return self.cell.step(z_t, states, cell_noise)
 
     def call(self, inputs, states, training=False, *, constants=None, constants_mask=None):
@@ -259,6 +255,21 @@ class AttentionCell(keras.Layer):
                     config[name], custom_objects=custom_objects
                 )
         return cls(**config)
+
+
+def _check_parts(cell, attention):
+    check_cell(cell, "AttentionCell")
+    if not hasattr(attention, "prepare") or not hasattr(attention, "attend"):
+        raise ValueError(
+            "AttentionCell: expected an attention layer of seqkeras.layers, such as "
+            f"BahdanauAttention(64), got {attention!r}."
+        )
+    if keeps_masks(cell):
+        raise ValueError(
+            f"AttentionCell: expected a cell of seqkeras.layers, got {type(cell).__name__} "
+            "with dropout of Keras, whose masks would outlive the sequence. Use the cell of "
+            "that name in seqkeras.layers."
+        )
 
 
 def _flat(nested):

@@ -7,7 +7,7 @@ depend on the state, so `RNN` applies it to the whole sequence in one matmul, be
 """
 
 import keras
-from keras import constraints, initializers, ops, regularizers
+from keras import constraints, initializers, ops, regularizers, tree
 
 WEIGHTS = ("kernel", "recurrent", "bias")
 
@@ -20,6 +20,29 @@ def check_cell(cell, owner):
             f"{owner}: expected a cell with `call(inputs, states)` and `state_size`, got {cell!r}. "
             "Pass a cell such as GRUCell(64), not a layer such as GRU(64)."
         )
+
+
+def is_split(cell):
+    """Returns whether a cell has the two halves, so that only `step` need run in the loop."""
+    return all(hasattr(cell, name) for name in ("project", "step", "draw_noise"))
+
+
+def takes_training(cell):
+    """Returns whether a cell, which need not be a layer, wants to be told `training`."""
+    return isinstance(cell, keras.Layer) and cell._call_has_training_arg
+
+
+def cell_output_size(cell):
+    """Returns the size of a cell's output; where it does not say, that of its first state."""
+    size = getattr(cell, "output_size", None)
+    return tree.flatten(cell.state_size)[0] if size is None else size
+
+
+def drop_inputs(inputs, mask):
+    """Returns inputs `(B, T, D)` or `(B, D)` times a mask `(B, D)`; None masks nothing."""
+    if mask is None:
+        return inputs
+    return inputs * (ops.expand_dims(mask, 1) if len(inputs.shape) == 3 else mask)
 
 
 class RecurrentCell(keras.Layer):
@@ -138,10 +161,8 @@ class RecurrentCell(keras.Layer):
 
     def project(self, inputs, training=False):
         """Returns `(B, T, blocks * H)` from `(B, T, D)`, or without T for one step."""
-        if training and self.dropout > 0.0:
-            mask = self.draw_input_mask(ops.shape(inputs)[0], inputs.shape[-1])
-            inputs = inputs * (ops.expand_dims(mask, 1) if len(inputs.shape) == 3 else mask)
-        return self.add_input_bias(self.project_rows(inputs, 0))
+        mask = self.draw_input_mask(ops.shape(inputs)[0], inputs.shape[-1], training)
+        return self.add_input_bias(self.project_rows(drop_inputs(inputs, mask), 0))
 
     def project_rows(self, inputs, first_row):
         """The share of D' input features in `project`, those that meet the kernel at `first_row`.
@@ -157,9 +178,11 @@ class RecurrentCell(keras.Layer):
     def add_input_bias(self, projected):
         return projected + self.input_bias if self.use_bias else projected
 
-    def draw_input_mask(self, batch_size, features):
-        """Returns an inverted dropout mask `(B, D)`; call it only if `dropout` > 0."""
-        return self._dropout_mask((batch_size, features), self.dropout)
+    def draw_input_mask(self, batch_size, features, training=False):
+        """Returns an inverted dropout mask `(B, D)` for the inputs of a sequence, or None."""
+        if training and self.dropout > 0.0:
+            return self._dropout_mask((batch_size, features), self.dropout)
+        return None
 
     def draw_noise(self, batch_size, training=False):
         """Returns what `step` needs that is random: a mask `(B, H)` for h, or None."""

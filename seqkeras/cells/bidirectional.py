@@ -1,6 +1,6 @@
 """Both directions of time, Schuster & Paliwal 1997; notes A (11), notes B 2.6.
 
-    h^t = F(h^{t-1}, x^t),   g^t = G(g^{t+1}, x^t),   y^t = merge(h^t, g^t)
+h^t = F(h^{t-1}, x^t),   g^t = G(g^{t+1}, x^t),   y^t = merge(h^t, g^t)
 """
 
 import keras
@@ -114,6 +114,8 @@ class Bidirectional(keras.Layer):
         """Sets the carried states of both directions to zero."""
         self.forward_layer.reset_state()
         self.backward_layer.reset_state()
+
+    reset_states = reset_state
 
     def compute_mask(self, _, mask=None):
         output_mask = mask if self.return_sequences else None

@@ -7,7 +7,8 @@ class CellRNN(RNN):
     """An `RNN` that makes its own cell: the base of `SimpleRNN`, `LSTM` and `GRU`.
 
     Options that are neither `RNN`'s nor `keras.Layer`'s go to the cell, and the cell's attributes
-    can be read off the layer, so none is declared twice.
+    can be read off the layer, so none is declared twice. `implementation` and `use_cudnn`, by which
+    Keras chooses among its kernels for one result, are taken and change nothing.
     """
 
     cell_class = None
@@ -27,6 +28,8 @@ class CellRNN(RNN):
 
     def __init__(self, units, *args, **options):
         own = {name: options.pop(name) for name in self.OWN if name in options}
+        for name in ("implementation", "use_cudnn"):
+            options.pop(name, None)
         for name in ("dtype", "trainable"):
             if name in own:
                 options[name] = own[name]

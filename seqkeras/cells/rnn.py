@@ -10,10 +10,11 @@ computed once (`prepare`). A fused kernel, when a cell has one, takes the place 
 import keras
 from keras import ops, tree
 
-from seqkeras.cells.base import check_cell
+from seqkeras.cells.base import cell_output_size, check_cell, is_split, takes_training
+from seqkeras.cells.keras_dropout import draw_masks, forget_masks
 from seqkeras.cells.stacked import StackedRNNCells
 from seqkeras.ops.masks import zero_masked
-from seqkeras.ops.scan import scan
+from seqkeras.ops.scan import masked_scan, scan
 
 
 @keras.saving.register_keras_serializable(package="seqkeras")
@@ -205,16 +206,24 @@ class RNN(keras.Layer):
 
     def _loop(self, sequences, states, mask, training, context):
         """Returns `(output, states)`, batch-major; runs time-major."""
-        split = all(hasattr(self.cell, name) for name in ("project", "step", "draw_noise"))
-        inputs = self.cell.project(sequences, training) if split else sequences
-        step = (
-            self._split_step(sequences, training, context) if split else self._plain_step(training)
-        )
-        inputs = tree.map_structure(_swap_batch_and_time, inputs)  # (T, B, ...)
-        if mask is None:
-            outputs, states = scan(step, states, inputs, self.go_backwards, self.unroll)
+        if is_split(self.cell):
+            inputs = self.cell.project(sequences, training)
+            step = self._split_step(sequences, training, context)
         else:
-            outputs, states = self._masked_scan(step, states, inputs, mask)
+            inputs = sequences
+            step = self._plain_step(training)
+            if training:
+                draw_masks(self.cell, sequences[:, 0], states)
+        inputs = tree.map_structure(_swap_batch_and_time, inputs)  # (T, B, ...)
+        options = {"reverse": self.go_backwards, "unroll": self.unroll}
+        if mask is None:
+            outputs, states = scan(step, states, inputs, **options)
+        else:
+            mask = _swap_batch_and_time(mask)
+            outputs, states = masked_scan(
+                step, states, inputs, mask, zero_output=self.zero_output_for_mask, **options
+            )
+        forget_masks(self.cell)
         if self.return_sequences:
             return tree.map_structure(_swap_batch_and_time, outputs), states
         return tree.map_structure(lambda y: y[-1], outputs), states
@@ -226,7 +235,7 @@ class RNN(keras.Layer):
         return lambda z_t, states: self.cell.step(z_t, states, noise, context)
 
     def _plain_step(self, training):
-        options = {"training": training} if _takes_training(self.cell) else {}
+        options = {"training": training} if takes_training(self.cell) else {}
 
         def step(x_t, states):
             single = isinstance(self.cell.state_size, int)
@@ -235,33 +244,6 @@ class RNN(keras.Layer):
             return output, states
 
         return step
-
-    def _masked_scan(self, step, states, inputs, mask):
-        mask = ops.expand_dims(_swap_batch_and_time(mask), -1)  # (T, B, 1)
-        blank = tree.map_structure(lambda x: ops.zeros_like(x[0]), inputs)
-        first_output, _ = step(blank, states)  # only its structure and shapes are used
-        last_output = tree.map_structure(ops.zeros_like, first_output)
-
-        def masked_step(x, carried):
-            x_t, real = x
-            old_states, old_output = carried
-            output, new_states = step(x_t, old_states)
-
-            def keep(new, old):
-                return ops.where(real, new, old)
-
-            states = tree.map_structure(keep, new_states, old_states)
-            output = tree.map_structure(keep, output, old_output)
-            if self.zero_output_for_mask:
-                emitted = tree.map_structure(lambda y: keep(y, ops.zeros_like(y)), output)
-            else:
-                emitted = output
-            return emitted, (states, output)
-
-        outputs, (states, _) = scan(
-            masked_step, (states, last_output), (inputs, mask), self.go_backwards, self.unroll
-        )
-        return outputs, states
 
     def compute_mask(self, _, mask=None):
         mask = tree.flatten(mask)[0] if mask is not None else None
@@ -274,11 +256,10 @@ class RNN(keras.Layer):
 
     def compute_output_shape(self, sequences_shape, initial_state_shape=None, constants_shape=None):
         lead = tuple(sequences_shape[:2]) if self.return_sequences else (sequences_shape[0],)
-        size = getattr(self.cell, "output_size", None)
-        if size is None:
-            size = tree.flatten(self.state_size)[0]
         memory_length = constants_shape[1] if constants_shape else None
-        output = tree.map_structure(lambda s: (*lead, memory_length if s < 0 else s), size)
+        output = tree.map_structure(
+            lambda size: (*lead, memory_length if size < 0 else size), cell_output_size(self.cell)
+        )
         if not self.return_state:
             return output
         states = tree.map_structure(lambda s: (sequences_shape[0], s), self.state_size)
@@ -308,7 +289,3 @@ class RNN(keras.Layer):
 
 def _swap_batch_and_time(x):
     return ops.transpose(x, (1, 0, *range(2, len(x.shape))))
-
-
-def _takes_training(cell):
-    return isinstance(cell, keras.Layer) and cell._call_has_training_arg

@@ -10,7 +10,13 @@ time.
 import keras
 from keras import ops
 
-from seqkeras.cells.base import RecurrentCell, check_cell
+from seqkeras.cells.base import (
+    RecurrentCell,
+    cell_output_size,
+    check_cell,
+    drop_inputs,
+    takes_training,
+)
 
 
 @keras.saving.register_keras_serializable(package="seqkeras")
@@ -31,7 +37,8 @@ class StackedRNNCells(keras.Layer):
         `(output, states)`: the output of the top cell and the next states.
 
     Raises:
-        ValueError: if the list is empty or holds something that is not a cell.
+        ValueError: if the list is empty or holds something that is not a cell, or for dropout
+            between cells that are not this package's.
     """
 
     def __init__(self, cells, dropout=0.0, seed=None, **kwargs):
@@ -42,11 +49,17 @@ class StackedRNNCells(keras.Layer):
             check_cell(cell, "StackedRNNCells")
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f"dropout: expected a rate in [0, 1), got {dropout!r}.")
+        ours = all(isinstance(cell, RecurrentCell) for cell in cells)
+        if dropout and not ours:
+            raise ValueError(
+                "StackedRNNCells: expected dropout=0 for a stack with cells that are not from "
+                f"seqkeras.layers, got {dropout!r}. Use those, or give the cells their own dropout."
+            )
         self.cells = list(cells)
         self.dropout = dropout
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        if all(isinstance(cell, RecurrentCell) for cell in cells):
+        if ours:
             # Only then can a projection leave the loop; `RNN` looks for the attribute.
             self.project = cells[0].project
             self.project_rows = cells[0].project_rows
@@ -59,13 +72,13 @@ class StackedRNNCells(keras.Layer):
 
     @property
     def output_size(self):
-        return _output_size(self.cells[-1])
+        return cell_output_size(self.cells[-1])
 
     def build(self, input_shape):
         for cell in self.cells:
             if isinstance(cell, keras.Layer) and not cell.built:
                 cell.build(input_shape)
-            input_shape = (input_shape[0], _output_size(cell))
+            input_shape = (input_shape[0], cell_output_size(cell))
 
     def get_initial_state(self, batch_size=None):
         return [
@@ -78,11 +91,10 @@ class StackedRNNCells(keras.Layer):
         recurrent = [cell.draw_noise(batch_size, training) for cell in self.cells]
         masks = []
         for below, cell in zip(self.cells, self.cells[1:], strict=False):
-            mask = None
-            if training and cell.dropout > 0.0:
-                mask = cell.draw_input_mask(batch_size, _output_size(below))
+            size = cell_output_size(below)
+            mask = cell.draw_input_mask(batch_size, size, training)
             if training and self.dropout > 0.0:
-                ones = ops.ones((batch_size, _output_size(below)), dtype=self.compute_dtype)
+                ones = ops.ones((batch_size, size), dtype=self.compute_dtype)
                 between = keras.random.dropout(ones, self.dropout, seed=self.seed_generator)
                 mask = between if mask is None else mask * between
             masks.append(mask)
@@ -93,8 +105,7 @@ class StackedRNNCells(keras.Layer):
         output, new_states = None, []
         for index, cell in enumerate(self.cells):
             if index > 0:
-                x_t = output if masks[index] is None else output * masks[index]
-                z_t = cell.project(x_t)
+                z_t = cell.project(drop_inputs(output, masks[index]))
             own = states[index] if isinstance(states[index], (list, tuple)) else [states[index]]
             output, own = cell.step(z_t, own, recurrent[index])
             new_states.append(_like_state_size(cell, own))
@@ -106,7 +117,7 @@ class StackedRNNCells(keras.Layer):
             return self.step(self.project(inputs, training), states, noise)
         new_states = []
         for cell, own in zip(self.cells, states, strict=True):
-            options = {"training": training} if cell._call_has_training_arg else {}
+            options = {"training": training} if takes_training(cell) else {}
             inputs, own = cell(inputs, own, **options)
             new_states.append(_like_state_size(cell, own))
         return inputs, new_states
@@ -127,13 +138,6 @@ class StackedRNNCells(keras.Layer):
             for cell in config.pop("cells")
         ]
         return cls(cells, **config)
-
-
-def _output_size(cell):
-    size = getattr(cell, "output_size", None)
-    if size is not None:
-        return size
-    return cell.state_size if isinstance(cell.state_size, int) else cell.state_size[0]
 
 
 def _like_state_size(cell, states):

@@ -5,6 +5,8 @@ A signature is a function from string tensors `(B,)` to a dict of tensors with l
 either, so a model is evaluated by the same code that will serve it.
 """
 
+from pathlib import Path
+
 import numpy as np
 import tensorflow as tf
 
@@ -35,8 +37,6 @@ def load_signatures(path):
     Raises:
         FileNotFoundError: if there is no SavedModel.
     """
-    from pathlib import Path
-
     folder = Path(path)
     if not (folder / "saved_model.pb").exists():
         numbers = [int(p.name) for p in folder.glob("*") if p.name.isdecimal()]
@@ -57,10 +57,10 @@ def load_signatures(path):
 
 def _positional(function, arguments, owner):
     def call(*values):
-        assert owner is not None  # the loaded object owns the variables: keep it alive
         tensors = [tf.constant(value, tf.string) for value in values]
         return function(**dict(zip(arguments, tensors, strict=True)))
 
+    call.owner = owner  # it owns the variables: kept alive as long as the function
     return call
 
 

@@ -51,7 +51,8 @@ class Translator(tf.Module):
         settings: `BeamSettings`.
 
     Raises:
-        ValueError: if there is no model, or `n_best` is not in 1..`beam_size`.
+        ValueError: if there is no model, `n_best` is not in 1..`beam_size`, or `max_characters` is
+            below 1.
 
     A blank text has no translation to find: its texts are "" with score 0, in every batch.
     """
@@ -65,6 +66,10 @@ class Translator(tf.Module):
             raise ValueError(
                 f"Translator: expected n_best in 1..beam_size={settings.beam_size}, got "
                 f"{settings.n_best}."
+            )
+        if settings.max_characters < 1:
+            raise ValueError(
+                f"Translator: expected max_characters of at least 1, got {settings.max_characters}."
             )
         self.parts = list(parts)
         self.source_tokenizer = source_tokenizer

@@ -59,9 +59,13 @@ def attention_seq2seq(
 ):
     """Builds an encoder-decoder with attention.
 
+    `PRESETS` has the options of the notes' two forms and of Luong's: `attention_seq2seq(8000, 8000,
+    **PRESETS["lstm"])`.
+
     Args:
         source_vocabulary, target_vocabulary: Sizes V of the vocabularies.
-        cell: "gru", "gru_reset_after", "lstm", "simple_rnn", or a function `units -> cell`.
+        cell: "gru" (the notes' form), "gru_reset_after" (Keras'), "lstm", "simple_rnn", or a
+            function `units -> cell`.
         embedding_dim, units: Sizes D of the embeddings and H of every cell, direction and score.
         encoder_layers, decoder_layers: Depths.
         attention: "bahdanau", "general", "dot" or "scaled_dot", or a function `units -> layer`. The
@@ -76,12 +80,14 @@ def attention_seq2seq(
         A functional `keras.Model`, `{"source": (B, S), "target_in": (B, T)}` to logits `(B, T, V)`.
 
     Raises:
-        ValueError: for an unknown cell or attention.
+        ValueError: for an unknown cell or attention, or an encoder without a layer.
     """
     if not callable(attention) and attention not in ATTENTIONS:
         raise ValueError(
             f"attention: expected one of {sorted(ATTENTIONS)} or a function, got {attention!r}."
         )
+    if encoder_layers < 1:
+        raise ValueError(f"encoder_layers: expected at least 1, got {encoder_layers}.")
 
     # layers
     encoder_rnns = [

@@ -39,7 +39,8 @@ def seq2seq(
 
     Args:
         source_vocabulary, target_vocabulary: Sizes V of the vocabularies.
-        cell: "lstm", "gru", "gru_reset_after", "simple_rnn", or a function `units -> cell`.
+        cell: "lstm", "gru" (the notes' form), "gru_reset_after" (Keras'), "simple_rnn", or a
+            function `units -> cell`.
         embedding_dim, units: Sizes D of the embeddings and H of every cell.
         layers: Depth of encoder and of decoder.
         dropout: Rate on the embeddings, between layers and before the logits.

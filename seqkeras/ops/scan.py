@@ -32,6 +32,42 @@ def scan(step, states, sequences, reverse=False, unroll=False):
     return _jax_loop(step, states, sequences, reverse)
 
 
+def masked_scan(step, states, sequences, mask, reverse=False, unroll=False, zero_output=False):
+    """`scan` in which a masked step keeps the states and repeats the last output, at first zero.
+
+    Args:
+        step, states, sequences, reverse, unroll: as for `scan`; outputs and states are batch-major,
+            `(B, ...)` of rank 2.
+        mask: Boolean tensor `(T, B)`, True = real.
+        zero_output: If True, the output of a masked step is zero.
+
+    Returns:
+        `(outputs, states)`, as `scan` does.
+    """
+    blank = tree.map_structure(lambda x: ops.zeros_like(x[0]), sequences)
+    first_output, _ = step(blank, states)  # only its structure and shapes are used
+    last_output = tree.map_structure(ops.zeros_like, first_output)
+
+    def masked_step(x, carried):
+        x_t, real = x
+        old_states, old_output = carried
+        output, new_states = step(x_t, old_states)
+
+        def keep(new, old):
+            return ops.where(real, new, old)
+
+        states = tree.map_structure(keep, new_states, old_states)
+        output = tree.map_structure(keep, output, old_output)
+        emitted = output
+        if zero_output:
+            emitted = tree.map_structure(lambda y: keep(y, ops.zeros_like(y)), output)
+        return emitted, (states, output)
+
+    inputs = (sequences, ops.expand_dims(mask, -1))  # (T, B, 1)
+    outputs, (states, _) = scan(masked_step, (states, last_output), inputs, reverse, unroll)
+    return outputs, states
+
+
 def _unrolled(step, states, sequences, reverse):
     length = tree.flatten(sequences)[0].shape[0]
     if length is None:

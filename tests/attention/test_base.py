@@ -45,9 +45,11 @@ def garbage(array, mask):
 
 
 def test_weights_of_a_query_sum_to_one(attention, tensors):
+    """X26: the softmax of a query runs over the memory. X08: weights have S entries, v has Dv."""
     query, value, key = tensors
-    _, weights = run(attention, query, value, key, value_mask=REAL)
+    context, weights = run(attention, query, value[..., :2], key, value_mask=REAL)
     assert weights.shape == (B, T, S)
+    assert context.shape == (B, T, 2)
     assert np.all(weights >= 0)
     np.testing.assert_allclose(weights.sum(-1), 1.0, rtol=1e-5)
 
@@ -75,6 +77,7 @@ def test_one_position_gets_all_the_weight(attention, tensors):
 
 
 def test_permuting_the_memory_permutes_the_weights_and_leaves_the_context(attention, tensors):
+    """X14: across two sequences, attention is invariant to permuting keys and values together."""
     query, value, key = tensors
     order = np.random.default_rng(0).permutation(S)
     context, weights = run(attention, query, value, key, value_mask=REAL)
@@ -85,6 +88,7 @@ def test_permuting_the_memory_permutes_the_weights_and_leaves_the_context(attent
 
 
 def test_self_attention_is_equivariant(attention, tensors):
+    """X14: within one sequence, permuting it permutes the output."""
     _, x, _ = tensors
     order = np.random.default_rng(0).permutation(S)
     context, _ = run(attention, x, x)

@@ -40,6 +40,7 @@ def test_dot_attention_equals_its_equation(tensors):
 
 @pytest.mark.covers("ScaledDotAttention", kind="oracle")
 def test_scaled_dot_attention_has_the_scale_inside_the_softmax(tensors):
+    """X16: divided outside of it, the weights would sum to 1 / sqrt(d)."""
     check_values(ScaledDotAttention(), tensors, lambda q, k: q @ k / math.sqrt(D))
 
 

@@ -260,6 +260,34 @@ def test_dropout_is_on_in_training_only():
         assert np.abs(first - second).max() > 1e-3
 
 
+@pytest.mark.parametrize("scheduled_sampling", [False, True])
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda cell: cell, lambda cell: StackedRNNCells([cell]), attend],
+    ids=["cell", "stack", "attention"],
+)
+def test_the_input_dropout_of_the_cell_is_on_in_training(wrap, scheduled_sampling):
+    """All embeddings are ones and the logits are the cell's inputs: they show its mask."""
+    kernels = {"kernel_initializer": "identity", "recurrent_initializer": "zeros"}
+    cell = SimpleRNNCell(V, "linear", use_bias=False, dropout=0.5, seed=3, **kernels)
+    decoder = AutoregressiveDecoder(
+        keras.layers.Embedding(V, V, embeddings_initializer="ones"),
+        wrap(cell),
+        SoftmaxHead(V),
+        scheduled_sampling=scheduled_sampling,
+    )
+    inputs = {"initial_state": [np.zeros((B, V), "float32")]}
+    if decoder.attends:
+        inputs |= {"memory": np.zeros((B, S, DM), "float32"), "memory_mask": REAL}
+    logits_of(decoder, **inputs)
+    decoder.head.set_weights([np.eye(V), np.zeros(V)])
+    np.testing.assert_array_equal(logits_of(decoder, **inputs), np.ones((B, T, V)))
+    masks = logits_of(decoder, **inputs, training=True)
+    assert set(np.unique(masks)) == {0.0, 2.0}
+    np.testing.assert_array_equal(masks, np.broadcast_to(masks[:, :1], masks.shape))
+    assert len(np.unique(masks[:, 0], axis=0)) > 1, "all rows have the same mask"
+
+
 @pytest.mark.parametrize("cell", ["stack", "previous", "current, feeding"])
 def test_mixed_precision_decodes_in_float32_logits(cell):
     plain = make(cell)
@@ -292,6 +320,11 @@ def test_an_attention_cell_must_hand_out_its_weights():
     cell = AttentionCell(GRUCell(H), BahdanauAttention(5))
     with pytest.raises(ValueError, match="return_attention_scores=True"):
         AutoregressiveDecoder(keras.layers.Embedding(V, D), cell, SoftmaxHead(V))
+
+
+def test_a_cell_without_its_two_halves_raises():
+    with pytest.raises(ValueError, match="expected a cell of seqkeras.layers"):
+        AutoregressiveDecoder(keras.layers.Embedding(V, D), keras.layers.GRUCell(H), SoftmaxHead(V))
 
 
 def test_memory_and_attention_belong_together():

@@ -6,6 +6,7 @@ import pytest
 from keras import ops, tree
 
 from seqkeras.layers import (
+    GRU,
     RNN,
     AttentionCell,
     BahdanauAttention,
@@ -271,6 +272,19 @@ def test_number_of_weights():
 def test_options_that_the_query_does_not_read_raise(options, message):
     with pytest.raises(ValueError, match=message):
         AttentionCell(SimpleRNNCell(H), DotAttention(), **options)
+
+
+@pytest.mark.parametrize(
+    ("cell", "attention", "message"),
+    [
+        (lambda: GRU(H), DotAttention, "not a layer such as GRU"),
+        (lambda: GRUCell(H), keras.layers.Attention, "expected an attention layer of seqkeras"),
+        (lambda: keras.layers.GRUCell(H, dropout=0.5), DotAttention, "with dropout of Keras"),
+    ],
+)
+def test_a_cell_or_attention_that_does_not_fit_raises(cell, attention, message):
+    with pytest.raises(ValueError, match=message):
+        AttentionCell(cell(), attention())
 
 
 def test_a_cell_without_a_memory_raises(tensors):

@@ -66,6 +66,16 @@ def test_the_noise_of_recurrent_dropout_is_inverted(cell_class):
 
 
 @EVERY_CELL
+def test_a_mask_for_the_inputs_is_drawn_in_training_only(cell_class):
+    cell = random_cell(cell_class, dropout=0.5, seed=1)
+    assert cell.draw_input_mask(64, 5) is None
+    assert random_cell(cell_class).draw_input_mask(64, 5, training=True) is None
+    mask = np.asarray(cell.draw_input_mask(64, 5, training=True))
+    assert mask.shape == (64, 5)
+    assert set(np.unique(mask)) == {0.0, 2.0}
+
+
+@EVERY_CELL
 def test_noise_falls_on_h_where_it_enters_the_gates(cell_class):
     """With all of h dropped a cell does what it does from h = 0; a GRU's z still keeps h itself."""
     cell = random_cell(cell_class)

@@ -124,7 +124,7 @@ def test_parameter_counts_of_the_notes(use_bias, biases):
 
 @pytest.mark.parametrize(("options", "count"), [({}, 63), ({"reset_after": False}, 54)])
 def test_keras_counts_with_two_biases_by_default(options, count):
-    """Fact K08, at n = 3 and m = 2; ours follow it."""
+    """At n = 3 and m = 2, in both libraries."""
     for layer in (keras.layers.GRU(3, **options), GRU(3, **options)):
         layer.build((None, None, 2))
         assert layer.count_params() == count

@@ -209,7 +209,7 @@ def test_a_batch_size_that_the_graph_does_not_know_is_checked_at_run_time(rows):
 
 
 def test_keras_refuses_another_batch_size_of_a_stateful_layer():
-    """Fact K10: with known batch sizes; the exception is the backend's own."""
+    """With known batch sizes; the exception is the backend's own."""
     layer = keras.layers.GRU(N, stateful=True)
     layer(X)
     with pytest.raises(Exception, match=".+"):
@@ -355,6 +355,24 @@ def test_keras_cells_run_in_ours(name):
     assert_equal(RNN(cell, return_sequences=True)(X), keras_layer(X))
 
 
+@pytest.mark.parametrize("stacked", [False, True], ids=["cell", "stack"])
+def test_keras_cells_draw_their_masks_for_every_batch(stacked):
+    """One mask for all steps of a batch, and another for the next, which may be smaller."""
+
+    def copying_cell(**options):
+        kernels = {"kernel_initializer": "identity", "recurrent_initializer": "zeros"}
+        return keras.layers.SimpleRNNCell(N, "linear", use_bias=False, **kernels, **options)
+
+    dropping = copying_cell(dropout=0.5, seed=1)
+    layer = RNN([copying_cell(), dropping] if stacked else dropping, return_sequences=True)
+    first, second = (np.asarray(layer(np.ones((b, 6, N)), training=True)) for b in (8, 4))
+    for outputs in (first, second):
+        assert set(np.unique(outputs)) == {0.0, 2.0}
+        np.testing.assert_array_equal(outputs, np.broadcast_to(outputs[:, :1], outputs.shape))
+    assert np.any(first[:4] != second)
+    np.testing.assert_array_equal(layer(np.ones((4, 6, N))), np.ones((4, 6, N)))
+
+
 def test_a_users_cell_runs_in_ours():
     layer = RNN(SumCell(N), return_sequences=True, return_state=True)
     totals = np.repeat(np.cumsum(X.sum(axis=-1, keepdims=True), axis=1), N, axis=-1)
@@ -398,6 +416,12 @@ def test_the_attributes_of_the_cell_are_those_of_the_layer(layer_class):
         layer.no_such_option  # noqa: B018
 
 
+@EVERY_LAYER
+def test_the_choice_among_keras_kernels_is_taken_and_changes_nothing(layer_class):
+    layer = random_layer(layer_class)
+    assert_equal(like(layer, implementation=1, use_cudnn=False)(X), layer(X))
+
+
 # Errors.
 
 
@@ -427,7 +451,7 @@ def test_errors_say_what_to_do(make, message):
     ids=["RNN", "Bidirectional", "TimeDistributed"],
 )
 def test_keras_wrappers_pass_the_mask_on(layer):
-    """Fact K07: models of ours may be put together from these layers."""
+    """Models of ours may be put together from these layers."""
     ids = keras.Input((6,), dtype="int32")
     embedded = keras.layers.Embedding(5, M, mask_zero=True)(ids)
     model = keras.Model(ids, MaskProbe()(layer()(embedded)))

@@ -152,6 +152,7 @@ def test_dropout_between_cells_leaves_the_recurrent_paths_alone():
         (lambda: StackedRNNCells([]), "at least one cell"),
         (lambda: StackedRNNCells([GRU(3)]), "not a layer such as GRU"),
         (lambda: StackedRNNCells([GRUCell(3)], dropout=1.0), "rate in .0, 1."),
+        (lambda: StackedRNNCells([keras.layers.GRUCell(3)], dropout=0.5), "expected dropout=0"),
     ],
 )
 def test_errors_say_what_to_do(make, message):

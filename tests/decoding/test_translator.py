@@ -245,6 +245,11 @@ def test_there_must_be_a_model():
         translator()
 
 
+def test_a_text_must_be_allowed_a_character(parts):
+    with pytest.raises(ValueError, match="max_characters of at least 1, got 0"):
+        translator(parts, max_characters=0)
+
+
 @pytest.mark.parametrize("n_best", [0, 4])
 def test_n_best_must_lie_in_the_beam(n_best, parts):
     with pytest.raises(ValueError, match="n_best in 1..beam_size=3"):

@@ -117,6 +117,11 @@ def test_an_unknown_attention_raises():
         build(attention="soft")
 
 
+def test_an_encoder_without_a_layer_raises():
+    with pytest.raises(ValueError, match="encoder_layers: expected at least 1, got 0"):
+        build(encoder_layers=0)
+
+
 def synthetic(rng, batch, length, reverse):
     """Random words of `length` letters, to be copied or reversed."""
     letters = rng.integers(4, 12, size=(batch, length)).astype("int32")

@@ -117,7 +117,7 @@ def test_reverse_padded_of_vectors_is_its_own_inverse():
     np.testing.assert_array_equal(reverse_padded(once, MASK), x)
 
 
-# Fact K09: which of Keras' layers and operators keep the mask that a tensor carries.
+# Which of Keras' layers and operators keep the mask that a tensor carries.
 
 
 def mask_behind(function):

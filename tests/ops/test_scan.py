@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from seqkeras.ops.scan import scan
+from seqkeras.ops.scan import masked_scan, scan
 from tests.gradients import value_and_gradients
 
 RNG = np.random.default_rng(0)
@@ -33,6 +33,26 @@ def test_outputs_are_in_the_order_of_processing(unroll, reverse):
     expected, expected_last = oracle(X, start, reverse)
     np.testing.assert_allclose(outputs, expected, rtol=1e-5)
     np.testing.assert_allclose(last, expected_last, rtol=1e-5)
+
+
+@KINDS
+@DIRECTIONS
+@pytest.mark.parametrize("zero_output", [False, True], ids=["last output", "zero output"])
+def test_a_masked_step_is_no_step(unroll, reverse, zero_output):
+    mask = np.array([[True, False], [False, False], [True, True], [False, True], [True, False]])
+    start = np.ones((2, 3), "float32")
+    options = {"reverse": reverse, "unroll": unroll, "zero_output": zero_output}
+    outputs, last = masked_scan(decaying_sum, start, X, mask, **options)
+    order = range(4, -1, -1) if reverse else range(5)
+    for b in range(2):
+        s, y = start[b], np.zeros(3)
+        for place, t in enumerate(order):
+            if mask[t, b]:
+                s = 0.5 * s + X[t, b]
+                y = s * s
+            expected = y if mask[t, b] or not zero_output else np.zeros(3)
+            np.testing.assert_allclose(outputs[place, b], expected, rtol=1e-5)
+        np.testing.assert_allclose(last[b], s, rtol=1e-5)
 
 
 @KINDS

@@ -283,7 +283,11 @@ def test_mistakes_end_in_one_line(tmp_path):
     assert "train.bb" in misaligned.stderr
     assert "Traceback" not in misaligned.stderr
     unknown = command("train", "--preset", "nothing")
-    assert "dates, multi30k" in unknown.stderr
+    assert unknown.returncode == 2
+    assert "multi30k-lstm" in unknown.stderr
+    misspelt = command("trian")
+    assert misspelt.returncode == 2
+    assert "out of train, evaluate, export, predict, got trian" in misspelt.stderr
     missing = command("evaluate", "--run", tmp_path / "nowhere")
     assert missing.returncode == 2
     assert "train --run" in missing.stderr
