@@ -374,7 +374,7 @@ def export(options: Export):
     data = (
         "generated dates (Babel's CLDR data)"
         if config.data.path == "builtin"
-        else (f"{config.data.path}, {config.data.source} to {config.data.target}")
+        else (f"{Path(config.data.path).name}, {config.data.source} to {config.data.target}")
     )
     card = ModelCard(
         summary=f"Translates text: {data}. Input like its training data, one sentence a string; "
