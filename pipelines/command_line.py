@@ -11,8 +11,10 @@ from pathlib import Path
 
 import tyro
 
+from pipelines.run_directory import RunDirectory
 
-def run_commands(commands, presets, description):
+
+def run_commands(commands, presets, description, load_config):
     """Parses the command line and calls the command.
 
     Args:
@@ -20,6 +22,7 @@ def run_commands(commands, presets, description):
             dataclass of options.
         presets: Dict from a preset's name to an instance of the options of "train".
         description: str, printed by `--help`.
+        load_config: Function from a `RunDirectory` to the options that its "train" was given.
 
     A mistake of the user ends in one line on standard error and exit status 2, not in a traceback;
     `SEQKERAS_TRACEBACK=1` shows it.
@@ -35,9 +38,8 @@ def run_commands(commands, presets, description):
     (kind,) = (t for n, t in command.__annotations__.items() if n != "return")
     default, text = None, kind.__doc__
     if name == "train":
-        preset, rest = _take_preset(rest, presets)
-        default = presets[preset]
-        text += f" The defaults below are those of --preset {preset}, out of: {', '.join(presets)}."
+        origin, default, rest = _starting_point(rest, presets, load_config)
+        text += f" The defaults below are those of {origin}; presets: {', '.join(presets)}."
     prog = f"python -m pipelines.{Path(sys.argv[0]).stem} {name}"
     options = tyro.cli(kind, args=rest, default=default, prog=prog, description=text)
     try:
@@ -57,9 +59,21 @@ def _fail(message):
     raise SystemExit(2) from None
 
 
-def _take_preset(arguments, presets):
-    """Splits `--preset NAME` off; returns the name, by default the first, and the rest."""
+def _starting_point(arguments, presets, load_config):
+    """What the flags change: a preset, by default the first, or the run that is to be resumed.
+
+    Returns:
+        `(its name, the options, the arguments without --preset)`.
+    """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--preset", default=next(iter(presets)), choices=list(presets))
+    parser.add_argument("--preset", choices=list(presets))
     known, rest = parser.parse_known_args(arguments)
-    return known.preset, rest
+    parser.add_argument("--run")
+    parser.add_argument("--resume", action="store_true")
+    wanted, _ = parser.parse_known_args(arguments)
+    if wanted.resume and wanted.run and not wanted.preset:
+        run = RunDirectory(wanted.run)
+        if run.config.exists():
+            return str(run.config), load_config(run), rest
+    name = known.preset or next(iter(presets))
+    return f"--preset {name}", presets[name], rest

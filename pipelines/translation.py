@@ -24,21 +24,23 @@ from pipelines.predict import predict
 from pipelines.run_directory import RunDirectory, changed_settings, load_config, save_config
 from pipelines.text_pairs import read_pairs
 from pipelines.translation_config import AS_CONFIGURED, PRESETS, Config, Search
-from pipelines.translation_report import report
+from pipelines.translation_report import report, scores_of_runs
 from seqkeras import models
 from seqkeras.data import TokenBatches, encode_pairs
 from seqkeras.data.tokenizers import load_tokenizer, train_tokenizer
 from seqkeras.decoding.corpus import signatures
 from seqkeras.decoding.translator import Translator
 from seqkeras.training.adam import Adam
-from seqkeras.training.callbacks.checkpointing import Checkpointing
-from seqkeras.training.callbacks.early_stopping import EarlyStopping
-from seqkeras.training.callbacks.non_finite import StopOnNonFinite
-from seqkeras.training.callbacks.progress import Progress
-from seqkeras.training.callbacks.projector import EmbeddingProjector
-from seqkeras.training.callbacks.sample_translations import SampleTranslations
-from seqkeras.training.callbacks.scheduled_sampling import ScheduledSampling
-from seqkeras.training.callbacks.tensorboard import TensorBoardLogger
+from seqkeras.training.callbacks import (
+    Checkpointing,
+    EarlyStopping,
+    EmbeddingProjector,
+    Progress,
+    SampleTranslations,
+    ScheduledSampling,
+    StopOnNonFinite,
+    TensorBoardLogger,
+)
 from seqkeras.training.checkpoints import average_checkpoints, load_weights_only
 from seqkeras.training.losses import TokenCrossentropy
 from seqkeras.training.metrics import Perplexity, TokenAccuracy, TokenLoss
@@ -204,7 +206,7 @@ def _claim(config, run):
     """Writes the config into a new run; refuses to mix two runs in one folder."""
     if config.resume and run.config.exists():
         old = load_config(Config, run.config)
-        same = dataclasses.replace(config, resume=old.resume)
+        same = dataclasses.replace(config, resume=old.resume, run=old.run)
         changes = [c for c in changed_settings(old, same) if not c.startswith("training.epochs")]
         if changes:
             raise ValueError(
@@ -292,6 +294,7 @@ class Evaluate:
     """Measures a run on its validation and test splits."""
 
     run: str = "runs/dates"
+    """Folder of the run."""
     splits: tuple[str, ...] = ()
     """Which splits; by default the validation and all test splits of the run."""
     ensemble: tuple[str, ...] = ()
@@ -300,7 +303,9 @@ class Evaluate:
     """Folders of evaluated runs whose scores by length are drawn beside this one's."""
     search: Search = AS_CONFIGURED
     batch_size: int = 64
+    """Sentences decoded at a time; the results do not depend on it."""
     length_unit: Literal["words", "characters"] = "words"
+    """What the lengths of the table by length count."""
 
 
 def load_translator(run, ensemble=(), search=AS_CONFIGURED):
@@ -335,16 +340,31 @@ def evaluate(options: Evaluate):
     """Translates the splits and writes metrics.json, samples and plots into the run."""
     config, translator = load_translator(options.run, options.ensemble, options.search)
     run = RunDirectory(options.run)
+    splits = options.splits or (config.data.validation, *config.data.tests)
+    compared = scores_of_runs(options.compare, splits)
+    pairs = {split: read_pairs(config.data, split, config.seed) for split in splits}
     functions = signatures(translator)
+    used = {"decoding": dataclasses.asdict(config.decoding), "models": 1 + len(options.ensemble)}
     results = {}
-    for split in options.splits or (config.data.validation, *config.data.tests):
-        pairs = read_pairs(config.data, split, config.seed)
-        results[split] = report(split, pairs, functions, run, options)
-    old = json.loads(run.metrics.read_text("utf-8")) if run.metrics.exists() else {}
-    run.metrics.write_text(
-        json.dumps({**old, **results}, indent=2, ensure_ascii=False) + "\n", "utf-8"
+    for split in splits:
+        name = f"{split}{_variant(run, config, options)}"
+        results[split] = report(name, split, pairs[split], functions, run, compared, options) | used
+        measured = json.loads(run.metrics.read_text("utf-8")) if run.metrics.exists() else {}
+        measured[name] = results[split]
+        run.metrics.write_text(json.dumps(measured, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    print(
+        f"\nscores: {run.metrics}; translations: {run.samples}; pictures: {run.plots}", flush=True
     )
     return results
+
+
+def _variant(run, config, options):
+    """How results are told apart that another search, or an ensemble, gave: "" for neither."""
+    own = load_config(Config, run.config).decoding
+    changes = [change.replace(" -> ", " to ") for change in changed_settings(own, config.decoding)]
+    if options.ensemble:
+        changes.append(f"{1 + len(options.ensemble)} models")
+    return f" ({', '.join(changes)})" if changes else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -352,6 +372,7 @@ class Export:
     """Writes the SavedModel of a run."""
 
     run: str = "runs/dates"
+    """Folder of the run."""
     output: str = "saved_models/dates"
     """DIRECTORY/NAME; the version is the next free number."""
     ensemble: tuple[str, ...] = ()
@@ -366,10 +387,13 @@ def export(options: Export):
 
     config, translator = load_translator(options.run, options.ensemble, options.search)
     run, output = RunDirectory(options.run), Path(options.output)
+    used = {"decoding": dataclasses.asdict(config.decoding), "models": 1 + len(options.ensemble)}
     metrics = {}
     if run.metrics.exists():
-        for split, values in json.loads(run.metrics.read_text("utf-8")).items():
-            metrics |= {f"{split}, {k}": v for k, v in values.items() if k != "by_length"}
+        for name, values in json.loads(run.metrics.read_text("utf-8")).items():
+            if {key: values[key] for key in used} == used:  # scores of another search say nothing
+                hidden = {"by_length", *used}
+                metrics |= {f"{name}: {k}": v for k, v in values.items() if k not in hidden}
     pairs = read_pairs(config.data, config.data.validation, config.seed)
     data = (
         "generated dates (Babel's CLDR data)"
@@ -385,7 +409,7 @@ def export(options: Export):
             **dataclasses.asdict(config.model),
             "tokenizer": config.data.tokenizer,
             **dataclasses.asdict(config.decoding),
-            "models": 1 + len(options.ensemble),
+            "models": used["models"],
         },
     )
     path = export_saved_model(
@@ -402,4 +426,4 @@ def export(options: Export):
 COMMANDS = {"train": train, "evaluate": evaluate, "export": export, "predict": predict}
 
 if __name__ == "__main__":
-    run_commands(COMMANDS, PRESETS, __doc__)
+    run_commands(COMMANDS, PRESETS, __doc__, lambda run: load_config(Config, run.config))

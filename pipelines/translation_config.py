@@ -24,11 +24,13 @@ class Data:
     tests: tuple[str, ...] = ("unseen_dates", "unseen_combinations")
     """Names of the splits that only `evaluate` reads."""
     tokenizer: Literal["characters", "words", "subwords"] = "characters"
+    """What a token is; trained on the training split, saved with the run, part of the export."""
     vocabulary_size: int = 1000
     """Most tokens of a vocabulary."""
     joint_vocabulary: bool = False
     """One tokenizer, trained on both sides, for both sides."""
     lowercase: bool = False
+    """Lower-case all text, also what the model writes."""
     max_length: int = 100
     """Training and validation pairs with a longer side, in tokens, are left out, and counted."""
     tokens_per_batch: int = 4096
@@ -41,18 +43,24 @@ class Model:
 
     family: Literal["attention_seq2seq", "seq2seq"] = "attention_seq2seq"
     cell: Literal["gru", "gru_reset_after", "lstm", "simple_rnn"] = "gru"
+    """Of encoder and decoder; "gru" resets before the matmul, as in the notes."""
     embedding_dim: int = 64
+    """Size of the token embeddings."""
     units: int = 128
+    """Size of every cell, of each direction, of the attention's score and of the readout."""
     encoder_layers: int = 1
     decoder_layers: int = 1
     """For seq2seq both depths must be the same: the states go over one to one."""
     dropout: float = 0.1
+    """Rate on embeddings, between layers, on the memory and before the logits."""
     first_token: Literal["start", "state"] = "start"
+    """Whether the first token comes after a START token or from the encoder's state alone."""
     attention: Literal["bahdanau", "dot", "scaled_dot", "general"] = "bahdanau"
     """This and the three below: attention_seq2seq only."""
     query: Literal["previous", "current"] = "previous"
+    """Which state asks: the one before the step (Bahdanau) or after it (Luong)."""
     input_feeding: bool = True
-    """For query "current"."""
+    """For query "current": what the decoder made of state and context enters its next step."""
     memory_units: int | None = None
     """Size of a learned map of the memory (notes B (5)); the dot products need that of `units`."""
     reverse_source: bool = True
@@ -64,6 +72,7 @@ class Training:
     """How it is trained."""
 
     epochs: int = 5
+    """Passes over the training split, unless `patience` ends training before."""
     learning_rate: float = 3e-3
     """The peak of the schedule."""
     schedule: Literal["constant", "inverse_square_root", "cosine"] = "cosine"
@@ -95,7 +104,9 @@ class Search:
     """Changes to the decoding settings of a run; None keeps what its config says."""
 
     beam_size: int | None = None
+    """Hypotheses kept for each sentence; 1 is greedy search."""
     n_best: int | None = None
+    """Hypotheses that the signature n_best returns; at most the beam size."""
     length_penalty: float | None = None
     coverage_penalty: float | None = None
     no_repeat_ngram: int | None = None

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 from pipelines.run_directory import RunDirectory
 from seqkeras.analysis.attention_maps import save_attention, without_padding
@@ -18,15 +19,46 @@ BUCKETS = (5, 10, 15, 20, 25, 30)
 PICTURES = 4  # attention maps for each split
 
 
-def report(split, pairs, functions, run, options):
+def scores_of_runs(folders, splits):
+    """Reads what other runs scored by length, before hours are spent on a comparison with them.
+
+    Args:
+        folders: Folders of evaluated runs.
+        splits: Names of the splits that each must have scores of.
+
+    Returns:
+        `{run: {split: [LengthScore]}}`.
+
+    Raises:
+        FileNotFoundError, ValueError: naming the run that lacks scores.
+    """
+    runs = {}
+    for folder in folders:
+        other = RunDirectory(folder)
+        metrics = json.loads(other.require(other.metrics).read_text("utf-8"))
+        missing = [split for split in splits if split not in metrics]
+        if missing:
+            raise ValueError(
+                f"--compare {folder}: expected scores of {missing}, got {list(metrics)}. Run "
+                f"`evaluate --run {folder}` first, or choose other splits by --splits."
+            )
+        runs[other.path.name] = {
+            split: [LengthScore(**row) for row in metrics[split]["by_length"]] for split in splits
+        }
+    return runs
+
+
+def report(name, split, pairs, functions, run, compared, options):
     """Translates a split; prints its scores; writes samples and plots.
 
     Args:
-        split: Its name.
+        name: What the results are filed under: the split, and how it was decoded.
+        split: Name of the split.
         pairs: Its `(source, reference)` strings.
         functions: Signatures, see `seqkeras.decoding.corpus`.
         run: `RunDirectory`.
-        options: With `batch_size`, `compare` and `length_unit`.
+        compared: Scores of other runs to draw beside these, from `scores_of_runs`.
+        options: With `batch_size` and `length_unit`.
 
     Returns:
         Dict of the scores, as it stands in metrics.json: BLEU and chrF with their signatures, exact
@@ -50,11 +82,14 @@ def report(split, pairs, functions, run, options):
     length = len if options.length_unit == "characters" else count_words
     rows = score_by_length(sources, hypotheses, references, BUCKETS, length)
     scores["by_length"] = [row._asdict() for row in rows]
-    _print(split, scores, rows, options.length_unit)
-    _write_samples(run, split, sources, hypotheses, references, results)
-    _plot(run, split, rows, options)
+    _print(name, scores, rows, options.length_unit)
+    file = re.sub(r"[^\w.-]+", "_", name)
+    _write_samples(run, file, sources, hypotheses, references, results)
+    systems = {run.path.name: rows} | {other: scored[split] for other, scored in compared.items()}
+    picture = run.plots / f"bleu_by_length.{file}.png"
+    save_png(plot_score_by_length(systems, title=split), picture)
     if "align" in functions:
-        _draw_attention(run, split, functions["align"], sources)
+        _draw_attention(run, file, functions["align"], sources)
     return scores
 
 
@@ -64,8 +99,8 @@ def _perplexity(score, sources, references, batch_size):
     return math.exp(nats / sum(int(result["tokens"]) for result in results))
 
 
-def _print(split, scores, rows, unit):
-    print(f"\n{split}: {scores['sentences']:,} sentences")
+def _print(name, scores, rows, unit):
+    print(f"\n{name}: {scores['sentences']:,} sentences")
     print(f"  BLEU {scores['bleu']:.2f}   {scores['bleu_signature']}")
     print(f"  chrF {scores['chrf']:.2f}   {scores['chrf_signature']}")
     print(f"  exact match {scores['exact_match']:.2f} %   perplexity {scores['perplexity']:.3f}")
@@ -78,9 +113,9 @@ def _print(split, scores, rows, unit):
         )
 
 
-def _write_samples(run, split, sources, hypotheses, references, results):
+def _write_samples(run, name, sources, hypotheses, references, results):
     run.samples.mkdir(parents=True, exist_ok=True)
-    with open(run.samples / f"{split}.tsv", "w", encoding="utf-8") as file:
+    with open(run.samples / f"{name}.tsv", "w", encoding="utf-8") as file:
         file.write("right\tscore\tsource\treference\ttranslation\n")
         for row in zip(sources, references, hypotheses, results, strict=True):
             source, reference, hypothesis, result = row
@@ -89,21 +124,7 @@ def _write_samples(run, split, sources, hypotheses, references, results):
             file.write("\t".join(cell.replace("\t", " ") for cell in cells) + "\n")
 
 
-def _plot(run, split, rows, options):
-    systems = {run.path.name: rows}
-    for folder in options.compare:
-        other = RunDirectory(folder)
-        metrics = json.loads(other.require(other.metrics).read_text("utf-8"))
-        if split not in metrics:
-            raise ValueError(
-                f"--compare {folder}: expected scores of {split!r}, got {list(metrics)}. Run "
-                f"`evaluate --run {folder}` first, or leave the split out by --splits."
-            )
-        systems[other.path.name] = [LengthScore(**row) for row in metrics[split]["by_length"]]
-    save_png(plot_score_by_length(systems, title=split), run.plots / f"bleu_by_length.{split}.png")
-
-
-def _draw_attention(run, split, align, sources):
+def _draw_attention(run, name, align, sources):
     for number, result in enumerate(run_corpus(align, sources[:PICTURES])):
         columns = (result["attention"], result["source_tokens"], result["target_tokens"])
-        save_attention(run.plots / f"attention.{split}.{number}.png", *without_padding(*columns))
+        save_attention(run.plots / f"attention.{name}.{number}.png", *without_padding(*columns))

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-_ARGUMENTS = {
+# method of a translator -> its arguments, each a batch of strings `(B,)`
+SIGNATURES = {
     "translate": ("text",),
     "n_best": ("text",),
     "score": ("source", "target"),
@@ -21,7 +22,7 @@ _ARGUMENTS = {
 def signatures(translator):
     """Returns `{name: function}` of a translator's methods, compiled for batches of any size."""
     functions = {}
-    for name, arguments in _ARGUMENTS.items():
+    for name, arguments in SIGNATURES.items():
         if name == "align" and not translator.attends:
             continue
         specs = [tf.TensorSpec([None], tf.string, name=argument) for argument in arguments]
@@ -48,7 +49,7 @@ def load_signatures(path):
         folder = folder / str(max(numbers))
     loaded = tf.saved_model.load(str(folder))
     functions = {}
-    for name, arguments in _ARGUMENTS.items():
+    for name, arguments in SIGNATURES.items():
         served = loaded.signatures.get("serving_default" if name == "translate" else name)
         if served is not None:
             functions[name] = _positional(served, arguments, loaded)

@@ -20,17 +20,16 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from seqkeras.decoding.corpus import SIGNATURES
 from seqkeras.serving.card import render_card
 from seqkeras.serving.signatures import read_signatures, write_signatures_json
 from seqkeras.serving.verify import verify_export
 from seqkeras.serving.warmup import WarmupRequest, write_warmup
 
-# signature -> the translator's method and its arguments, each a batch of strings `(B,)`
+# signature -> the translator's method and its arguments
 TRANSLATOR_SIGNATURES = {
-    "serving_default": ("translate", ("text",)),
-    "n_best": ("n_best", ("text",)),
-    "score": ("score", ("source", "target")),
-    "align": ("align", ("text",)),
+    "serving_default" if method == "translate" else method: (method, arguments)
+    for method, arguments in SIGNATURES.items()
 }
 _UNUSUAL_TEXTS = ("", "\u2603\U0001f40c")  # empty; characters no training text is likely to have
 

@@ -27,7 +27,7 @@ try:
     from starlette.routing import Route
 except ImportError as error:
     raise ImportError(
-        f"the server needs starlette and uvicorn ({error}): pip install 'seqkeras[serve]'"
+        f"the server needs starlette and uvicorn ({error}): pip install starlette uvicorn"
     ) from error
 
 DEFAULT_PORT = 8501  # TensorFlow Serving's

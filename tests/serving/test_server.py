@@ -208,5 +208,5 @@ def test_a_real_server_answers_many_clients_and_stops_when_told(caesar, process)
 def test_missing_dependencies_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.delitem(sys.modules, "seqkeras.serving.server")
-    with pytest.raises(ImportError, match=re.escape("pip install 'seqkeras[serve]'")):
+    with pytest.raises(ImportError, match=re.escape("pip install starlette uvicorn")):
         importlib.import_module("seqkeras.serving.server")

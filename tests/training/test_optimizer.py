@@ -46,6 +46,7 @@ def test_below_the_threshold_nothing_is_changed(share):
 
 
 def test_clipping_is_continuous_at_the_threshold():
+    """X11: one threshold; the notes test one and rescale to another."""
     below, _ = one_update(GRADIENTS, clip_norm=NORM * (1 - 1e-6))
     above, _ = one_update(GRADIENTS, clip_norm=NORM * (1 + 1e-6))
     np.testing.assert_allclose(flat(below), flat(above), rtol=1e-5)

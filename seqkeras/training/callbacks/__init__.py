@@ -4,5 +4,19 @@ from seqkeras.training.callbacks.checkpointing import Checkpointing
 from seqkeras.training.callbacks.early_stopping import EarlyStopping
 from seqkeras.training.callbacks.non_finite import NonFiniteError, StopOnNonFinite
 from seqkeras.training.callbacks.progress import Progress
+from seqkeras.training.callbacks.projector import EmbeddingProjector
+from seqkeras.training.callbacks.sample_translations import SampleTranslations
+from seqkeras.training.callbacks.scheduled_sampling import ScheduledSampling
+from seqkeras.training.callbacks.tensorboard import TensorBoardLogger
 
-__all__ = ["Checkpointing", "EarlyStopping", "NonFiniteError", "Progress", "StopOnNonFinite"]
+__all__ = [
+    "Checkpointing",
+    "EarlyStopping",
+    "EmbeddingProjector",
+    "NonFiniteError",
+    "Progress",
+    "SampleTranslations",
+    "ScheduledSampling",
+    "StopOnNonFinite",
+    "TensorBoardLogger",
+]
