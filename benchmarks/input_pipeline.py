@@ -19,7 +19,7 @@ import tensorflow as tf
 from seqkeras.data.batching import TokenBatches
 from seqkeras_recurrent import TOKENS_PER_BATCH, build_model, compiled, encode
 
-STEPS = 60  # of a window
+STEPS = 40  # of a window
 
 
 def blocked_share(model, dataset, steps):
