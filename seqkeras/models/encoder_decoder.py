@@ -36,7 +36,7 @@ class DecodingParts(NamedTuple):
         step: `(tokens (B,), state, memory) -> (log_probs (B, V) float32, state)`. With attention,
             `state["attention"]` `(B, S)` holds the weights of the last step.
         attend: `(source (B, S), target_in (B, T)) -> (log_probs (B, T, V), weights (B, T, S))`,
-            teacher forced in one pass; weights is None without attention.
+            float32, teacher forced in one pass; weights is None without attention.
         attends: Whether there is attention.
     """
 
@@ -121,6 +121,6 @@ def decoding_parts(model):
             training=False,
             return_attention_scores=True,
         )
-        return ops.log_softmax(logits), weights
+        return ops.log_softmax(logits), None if weights is None else ops.cast(weights, "float32")
 
     return DecodingParts(encode, step, attend, decoder.attends)

@@ -123,6 +123,11 @@ def test_mixed_precision_trains_and_decodes(build):
     expected = ops.convert_to_numpy(ops.log_softmax(model(INPUTS)))
     steps, _ = step_by_step(decoding_parts(model), SOURCE, TOKENS)
     assert steps.dtype == "float32"
+    outputs = decoding_parts(model).attend(SOURCE, TOKENS)
+    kinds = {
+        keras.backend.standardize_dtype(output.dtype) for output in outputs if output is not None
+    }
+    assert kinds == {"float32"}
     np.testing.assert_allclose(steps, expected, atol=0.1)
 
 
