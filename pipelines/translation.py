@@ -344,7 +344,7 @@ def evaluate(options: Evaluate):
     compared = scores_of_runs(options.compare, splits)
     pairs = {split: read_pairs(config.data, split, config.seed) for split in splits}
     functions = signatures(translator)
-    used = {"decoding": dataclasses.asdict(config.decoding), "models": 1 + len(options.ensemble)}
+    used = _decoded_with(config, options)
     results = {}
     for split in splits:
         name = f"{split}{_variant(run, config, options)}"
@@ -356,6 +356,11 @@ def evaluate(options: Evaluate):
         f"\nscores: {run.metrics}; translations: {run.samples}; pictures: {run.plots}", flush=True
     )
     return results
+
+
+def _decoded_with(config, options):
+    """What scores depend on besides the run, as metrics.json keeps it beside them."""
+    return {"decoding": dataclasses.asdict(config.decoding), "models": 1 + len(options.ensemble)}
 
 
 def _variant(run, config, options):
@@ -387,7 +392,7 @@ def export(options: Export):
 
     config, translator = load_translator(options.run, options.ensemble, options.search)
     run, output = RunDirectory(options.run), Path(options.output)
-    used = {"decoding": dataclasses.asdict(config.decoding), "models": 1 + len(options.ensemble)}
+    used = _decoded_with(config, options)
     metrics = {}
     if run.metrics.exists():
         for name, values in json.loads(run.metrics.read_text("utf-8")).items():
