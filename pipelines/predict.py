@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from seqkeras.data.readers import read_lines
-from seqkeras.decoding.corpus import load_signatures, run_corpus
+from seqkeras.decoding.corpus import run_corpus
+from seqkeras.serving.versions import load_signatures
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.command_line import run_commands
+from pipelines.load_translator import load_translator
 from pipelines.predict import predict
 from pipelines.run_directory import RunDirectory, changed_settings, load_config, save_config
 from pipelines.text_pairs import read_pairs
@@ -41,7 +42,7 @@ from seqkeras.training.callbacks import (
     StopOnNonFinite,
     TensorBoardLogger,
 )
-from seqkeras.training.checkpoints import average_checkpoints, load_weights_only
+from seqkeras.training.checkpoints import average_checkpoints
 from seqkeras.training.losses import TokenCrossentropy
 from seqkeras.training.metrics import Perplexity, TokenAccuracy, TokenLoss
 from seqkeras.training.optimizer import GuardedOptimizer
@@ -306,34 +307,6 @@ class Evaluate:
     """Sentences decoded at a time; the results do not depend on it."""
     length_unit: Literal["words", "characters"] = "words"
     """What the lengths of the table by length count."""
-
-
-def load_translator(run, ensemble=(), search=AS_CONFIGURED):
-    """Returns `(config, translator)` of a run or an ensemble; the config has the search used."""
-    run = RunDirectory(run)
-    config = load_config(Config, run.require(run.config))
-    config = dataclasses.replace(config, decoding=search.apply(config.decoding))
-    source = load_tokenizer(run.require(run.source_tokenizer))
-    target = load_tokenizer(run.require(run.target_tokenizer))
-    members = [run.require(run.model), *map(Path, ensemble)]
-    parts = [models.decoding_parts(_load_member(member, target)) for member in members]
-    return config, Translator(parts, source, target, config.decoding)
-
-
-def _load_member(path, target):
-    """Returns the model of a run's folder, of its model.keras, or of one of its checkpoints."""
-    checkpoint = path if path.suffix == ".npz" else None
-    folder = path.parent.parent if checkpoint else path.parent if path.is_file() else path
-    run = RunDirectory(folder)
-    if load_tokenizer(run.require(run.target_tokenizer)).vocabulary != target.vocabulary:
-        raise ValueError(
-            f"ensemble: expected models of one target vocabulary, that of {path} is another. Train "
-            "it with --init-from, or on the same data with the same seed."
-        )
-    model = keras.models.load_model(run.require(run.model))
-    if checkpoint:
-        load_weights_only(checkpoint, model)
-    return model
 
 
 def evaluate(options: Evaluate):

@@ -210,8 +210,13 @@ class AttentionCell(keras.Layer):
         return ops.concatenate([h, v], axis=-1) if self.output_context else h
 
     def _ask(self, h, context):
-        v, weights = self.attention.attend(ops.expand_dims(h, 1), context)
-        return ops.squeeze(v, 1), ops.squeeze(weights, 1)
+        """`(v (N, Dv), weights (N, S))` for h `(N, H)`; N may be a multiple of the memory's M."""
+        rows, (memories, positions, features) = ops.shape(h)[0], ops.shape(context.values)
+        some = ops.maximum(memories, 1) if ops.is_tensor(memories) else memories or 1
+        asking = rows // some  # of each memory: the hypotheses of a beam
+        query = ops.reshape(h, (memories, asking, h.shape[-1]))
+        v, weights = self.attention.attend(query, context)
+        return ops.reshape(v, (rows, features)), ops.reshape(weights, (rows, positions))
 
     def _hidden(self, states):
         """h of the (top) cell: by Keras' convention the first of its states."""

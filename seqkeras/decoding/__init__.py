@@ -3,7 +3,7 @@
 Every search runs in the graph and knows of a model only its `step`: see `protocol`.
 """
 
-from seqkeras.decoding.beam import BeamResult, beam_search, repeat_beams
+from seqkeras.decoding.beam import BeamResult, beam_search
 from seqkeras.decoding.ensemble import ensemble_state, ensemble_step
 from seqkeras.decoding.greedy import greedy_search
 from seqkeras.decoding.protocol import Hypotheses, Step
@@ -17,6 +17,5 @@ __all__ = [
     "ensemble_state",
     "ensemble_step",
     "greedy_search",
-    "repeat_beams",
     "sample",
 ]

@@ -17,12 +17,14 @@ s(Y, X) of `penalties`. Because places are never taken back, beam size 1 is gree
 beam as wide as the number of sequences is exhaustive search, at any length penalty. Ties go to the
 better placed parent, then to the lower token id. Everything is done example by example, and one
 that is done has nothing alive and so adds nothing: no result depends on the rest of the batch.
+
+On TensorFlow, examples that are done leave the loop (`seqkeras.ops.shrinking`), so that the last
+stragglers of a batch do not cost as much as all of it. Inside the loop are A <= B examples.
 """
 
 from typing import Any, NamedTuple
 
-import keras
-from keras import ops
+from keras import ops, tree
 
 from seqkeras.constants import END, PAD, START
 from seqkeras.decoding import penalties
@@ -34,6 +36,7 @@ from seqkeras.decoding.protocol import (
     length_limits,
     write,
 )
+from seqkeras.ops import shrinking
 
 
 class BeamResult(NamedTuple):
@@ -52,18 +55,33 @@ class BeamResult(NamedTuple):
 
 
 class Alive(NamedTuple):
-    """Hypotheses without END: `tokens` `(B, K, T)`, `log_probs` `(B, K)`, -inf in a free place."""
+    """Hypotheses without END: `tokens` `(A, K, T)`, `log_probs` `(A, K)`, -inf in a free place."""
 
     tokens: Any
     log_probs: Any
 
 
 class Candidates(NamedTuple):
-    """The best continuations: `log_probs`, `tokens`, `parents` (places in the beam), `(B, K)`."""
+    """The best continuations: `log_probs`, `tokens`, `parents` (places in the beam), `(A, K)`."""
 
     log_probs: Any
     tokens: Any
     parents: Any
+
+
+class Search(NamedTuple):
+    """What the loop carries: the A examples that are not done, and what was found for all B.
+
+    `places` `(A,)`: where the examples stand in the batch. `last` `(A * K,)`: the tokens chosen
+    last. `found`: the finished hypotheses of every example, a `BeamResult` of `(B, K, ...)`.
+    """
+
+    places: Any
+    alive: Alive
+    last: Any
+    found: BeamResult
+    state: Any
+    memory: tuple
 
 
 def beam_search(
@@ -73,6 +91,7 @@ def beam_search(
     beam_size,
     max_length,
     *,
+    memory=(),
     n_best=None,
     length_penalty=0.0,
     coverage_penalty=0.0,
@@ -84,13 +103,15 @@ def beam_search(
     A `beam_size` of 1 is greedy search, one of at least the number of sequences is exhaustive.
 
     Args:
-        step: `(tokens (N,), state) -> (log_probs (N, V), state)` with N = B * K, see
-            `seqkeras.decoding.protocol`. Example b's hypothesis k is row b * K + k; what `step`
-            closes over comes in that order too (`repeat_beams`).
+        step: `(tokens (N,), state, *memory) -> (log_probs (N, V), state)`, see
+            `seqkeras.decoding.protocol`; N = A * K with A <= B. Hypothesis k of an example is row
+            a * K + k, where a is the example's row of `memory`.
         state: The state before the first step, leading dimension B; it is repeated here.
         batch_size: int or int scalar tensor B.
         beam_size: int K; may exceed V.
         max_length: int, or int tensor `()` or `(B,)`: the most tokens, END included.
+        memory: Tuple of structures of tensors with leading dimension B, which `step` gets as they
+            are, not repeated: what it needs of each example and never changes.
         n_best: int <= K, how many hypotheses to return; None for all K. A small one saves steps.
         length_penalty: float alpha >= 0; 0 compares by log-probability, 1 almost by its mean.
         coverage_penalty: float beta >= 0; above 0 needs `state["attention"]` and `source_mask`.
@@ -121,48 +142,61 @@ def beam_search(
     n_best = beam_size if n_best is None else n_best
     _check(beam_size, n_best, length_penalty, coverage_penalty, source_mask, no_repeat_ngram)
     limits, width = length_limits(max_length, batch_size)
-    limits = limits[:, None]  # (B, 1)
     state = repeat_beams(state, beam_size)
     if coverage_penalty:
         step, state = penalties.track_coverage(step, state)
-        source_mask = repeat_beams(ops.cast(source_mask, "bool"), beam_size)  # (N, S)
+        source_mask = ops.cast(source_mask, "bool")
 
-    def unfinished(t, alive, *_):
-        return ops.logical_and(t < width, ops.any(alive.log_probs > NEVER))
+    def unfinished(t, search):
+        return ops.logical_and(t < width, ops.any(search.alive.log_probs > NEVER))
 
-    def extend(t, alive, last, finished, state):
-        log_probs, state = advance(step, last, state)  # (N, V)
+    def extend(t, search):
+        limit = ops.take(limits, search.places)[:, None]  # (A, 1)
+        finished = BeamResult(*(ops.take(field, search.places, axis=0) for field in search.found))
+        log_probs, state = advance(step, search.last, search.state, search.memory)  # (N, V)
         if no_repeat_ngram:
-            history = ops.reshape(alive.tokens, (-1, width))
+            history = ops.reshape(search.alive.tokens, (-1, width))
             log_probs = bar_repeats(log_probs, history, t, no_repeat_ngram)
-        kept = _continue(log_probs, alive.log_probs, finished, t + 1 >= limits)
+        kept = _continue(log_probs, search.alive.log_probs, finished, t + 1 >= limit)
         scores = kept.log_probs / penalties.length_penalty(t + 1, length_penalty)
         if coverage_penalty:
-            cp = penalties.coverage_penalty(state["coverage"], source_mask, coverage_penalty)
+            mask = repeat_beams(ops.take(source_mask, search.places, axis=0), beam_size)  # (N, S)
+            cp = penalties.coverage_penalty(state["coverage"], mask, coverage_penalty)
             scores = scores + _gather(ops.reshape(cp, (-1, beam_size)), kept.parents)
-        tokens = write(_gather(alive.tokens, kept.parents), t, kept.tokens)
+        tokens = write(_gather(search.alive.tokens, kept.parents), t, kept.tokens)
         finished = _finish(finished, kept, tokens, scores, t + 1)
         going = ops.where(ops.equal(kept.tokens, END), NEVER, kept.log_probs)
         best_future = ops.max(going, axis=1, keepdims=True)
-        best_future = best_future / penalties.length_penalty(limits, length_penalty)
+        best_future = best_future / penalties.length_penalty(limit, length_penalty)
         done = finished.scores[:, n_best - 1 : n_best] >= best_future
         alive = Alive(tokens, ops.where(done, NEVER, going))
-        rows = ops.reshape(_flat_index(kept.parents, beam_size), (-1,))
-        state = keras.tree.map_structure(lambda entry: ops.take(entry, rows, axis=0), state)
-        return t + 1, alive, ops.reshape(kept.tokens, (-1,)), finished, state
+        found = [
+            ops.scatter_update(field, search.places[:, None], new)
+            for field, new in zip(search.found, finished, strict=True)
+        ]
+        stay = shrinking.staying(ops.any(alive.log_probs > NEVER, axis=1))
+        rows = ops.take(_flat_index(kept.parents, beam_size), stay, axis=0)
+        return t + 1, Search(
+            places=ops.take(search.places, stay),
+            alive=Alive(*_take(alive, stay)),
+            last=ops.reshape(ops.take(kept.tokens, stay, axis=0), (-1,)),
+            found=BeamResult(*found),
+            state=_take(state, ops.reshape(rows, (-1,))),
+            memory=shrinking.keep(search.memory, stay, ops.shape(search.places)[0]),
+        )
 
     start = ops.convert_to_tensor(0, dtype="int32")
-    loop_vars = (start, *_empty_beam(batch_size, beam_size, width), state)
-    _, _, _, finished, _ = ops.while_loop(unfinished, extend, loop_vars)
-    return BeamResult(*(field[:, :n_best] for field in finished))
+    search = _empty_search(batch_size, beam_size, width, state, tuple(memory))
+    _, search = shrinking.while_loop(unfinished, extend, (start, search))
+    return BeamResult(*(field[:, :n_best] for field in search.found))
 
 
-def repeat_beams(tree, beam_size):
+def repeat_beams(structure, beam_size):
     """Repeats every tensor of a nested structure K times: `(B, ...)` to `(B * K, ...)`.
 
-    Row b * K + k of the result is row b. For what a `step` closes over.
+    Row b * K + k of the result is row b.
     """
-    return keras.tree.map_structure(lambda entry: ops.repeat(entry, beam_size, axis=0), tree)
+    return tree.map_structure(lambda entry: ops.repeat(entry, beam_size, axis=0), structure)
 
 
 def _check(beam_size, n_best, length_penalty, coverage_penalty, source_mask, no_repeat_ngram):
@@ -179,16 +213,21 @@ def _check(beam_size, n_best, length_penalty, coverage_penalty, source_mask, no_
         raise ValueError("coverage_penalty needs source_mask (B, S), True at real positions.")
 
 
-def _empty_beam(batch_size, beam_size, width):
-    """Returns one empty hypothesis alive per example, the last tokens `(N,)`, none finished."""
-    places = (batch_size, beam_size)
+def _empty_search(batch_size, beam_size, width, state, memory):
+    """Returns a `Search` with one empty hypothesis alive per example, and none finished."""
+    shape = (batch_size, beam_size)
     first = ops.equal(ops.arange(beam_size), 0)
-    log_probs = ops.where(first, ops.zeros(places, dtype="float32"), NEVER)
-    nothing = ops.full((*places, width), PAD, dtype="int32")
-    never = ops.full(places, NEVER, dtype="float32")
-    finished = BeamResult(nothing, never, never, ops.zeros(places, dtype="int32"))
-    last = repeat_beams(ops.full((batch_size,), START, dtype="int32"), beam_size)
-    return Alive(nothing, log_probs), last, finished
+    log_probs = ops.where(first, ops.zeros(shape, dtype="float32"), NEVER)
+    nothing = ops.full((*shape, width), PAD, dtype="int32")
+    never = ops.full(shape, NEVER, dtype="float32")
+    return Search(
+        places=ops.arange(batch_size, dtype="int32"),
+        alive=Alive(nothing, log_probs),
+        last=repeat_beams(ops.full((batch_size,), START, dtype="int32"), beam_size),
+        found=BeamResult(nothing, never, never, ops.zeros(shape, dtype="int32")),
+        state=state,
+        memory=memory,
+    )
 
 
 def _continue(log_probs, alive_log_probs, finished, only_end):
@@ -234,6 +273,10 @@ def _flat_index(index, size):
     """Turns `index` `(B, M)` into an axis of `size` into one over both axes, flattened."""
     offsets = ops.arange(ops.shape(index)[0], dtype="int32") * size
     return ops.cast(index, "int32") + offsets[:, None]
+
+
+def _take(structure, rows):
+    return tree.map_structure(lambda entry: ops.take(entry, rows, axis=0), structure)
 
 
 def _gather(values, index):

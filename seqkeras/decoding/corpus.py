@@ -5,8 +5,6 @@ A signature is a function from string tensors `(B,)` to a dict of tensors with l
 either, so a model is evaluated by the same code that will serve it.
 """
 
-from pathlib import Path
-
 import numpy as np
 import tensorflow as tf
 
@@ -30,39 +28,6 @@ def signatures(translator):
             getattr(translator, name), input_signature=specs, autograph=False
         )
     return functions
-
-
-def load_signatures(path):
-    """Returns the same of an export: a version's folder, or one whose highest version is taken.
-
-    Raises:
-        FileNotFoundError: if there is no SavedModel.
-    """
-    folder = Path(path)
-    if not (folder / "saved_model.pb").exists():
-        numbers = [int(p.name) for p in folder.glob("*") if p.name.isdecimal()]
-        if not numbers:
-            raise FileNotFoundError(
-                f"{path}: expected an export (a folder with saved_model.pb, or with numbered "
-                "versions of one). Make one with `export`."
-            )
-        folder = folder / str(max(numbers))
-    loaded = tf.saved_model.load(str(folder))
-    functions = {}
-    for name, arguments in SIGNATURES.items():
-        served = loaded.signatures.get("serving_default" if name == "translate" else name)
-        if served is not None:
-            functions[name] = _positional(served, arguments, loaded)
-    return functions
-
-
-def _positional(function, arguments, owner):
-    def call(*values):
-        tensors = [tf.constant(value, tf.string) for value in values]
-        return function(**dict(zip(arguments, tensors, strict=True)))
-
-    call.owner = owner  # it owns the variables: kept alive as long as the function
-    return call
 
 
 def run_corpus(function, *columns, batch_size=64):

@@ -40,7 +40,8 @@ def ensemble_step(steps, weights=None):
         weights: Positive floats, one a member, divided by their sum; None for equal weights.
 
     Returns:
-        A step over the state that `ensemble_state(states, weights)` makes.
+        A step over the state that `ensemble_state(states, weights)` makes. Its memory, if any, is
+        one tuple a member: that member's memory.
 
     Raises:
         ValueError: if there is no member, the weights do not fit, or the vocabularies differ.
@@ -58,10 +59,12 @@ def ensemble_step(steps, weights=None):
     weights = _normalised(weights, len(steps))
     log_weights = ops.convert_to_tensor(np.log(weights)[:, None, None], dtype="float32")
 
-    def step(tokens, state):
+    def step(tokens, state, *memories):
         results = [
-            advance(member, tokens, member_state)
-            for member, member_state in zip(steps, state["members"], strict=True)
+            advance(member, tokens, member_state, memory)
+            for member, member_state, memory in zip(
+                steps, state["members"], memories or [()] * len(steps), strict=True
+            )
         ]
         sizes = [log_probs.shape[-1] for log_probs, _ in results]
         if len(set(sizes)) > 1:

@@ -5,18 +5,19 @@ from keras import ops
 from seqkeras.decoding.rollout import rollout
 
 
-def greedy_search(step, state, batch_size, max_length):
+def greedy_search(step, state, batch_size, max_length, *, memory=()):
     """Takes the most probable token at every step, the lowest id among equals.
 
     The cheapest search: one row per example, no reordering of the state. It equals
     `beam_search` with `beam_size=1`.
 
     Args:
-        step: `(tokens (B,), state) -> (log_probs (B, V), state)`, see
+        step: `(tokens (B,), state, *memory) -> (log_probs (B, V), state)`, see
             `seqkeras.decoding.protocol`.
         state: The state before the first step, leading dimension B.
         batch_size: int or int scalar tensor B.
         max_length: int, or int tensor `()` or `(B,)`: the most tokens, END included.
+        memory: Tuple of what `step` gets beside the state, leading dimension B.
 
     Returns:
         `Hypotheses(tokens (B, T), log_probs (B,), lengths (B,))`, T the largest `max_length`.
@@ -24,7 +25,7 @@ def greedy_search(step, state, batch_size, max_length):
     Raises:
         ValueError: if `max_length` is not a positive integer, or `step` breaks its contract.
     """
-    return rollout(step, state, batch_size, max_length, _most_probable)
+    return rollout(step, state, batch_size, max_length, _most_probable, memory)
 
 
 def _most_probable(log_probs, _position):

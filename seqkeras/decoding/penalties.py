@@ -43,8 +43,8 @@ def track_coverage(step, state):
             "with attention."
         )
 
-    def tracked(tokens, state):
-        log_probs, inner = step(tokens, state["model"])
+    def tracked(tokens, state, *memory):
+        log_probs, inner = step(tokens, state["model"], *memory)
         return log_probs, {"model": inner, "coverage": state["coverage"] + inner["attention"]}
 
     return tracked, {"model": state, "coverage": ops.zeros_like(state["attention"])}

@@ -1,13 +1,16 @@
 """What every search knows of a model, and the small helpers that all searches share.
 
-A model is one function, `step(tokens, state) -> (log_probs, state)`:
+A model is one function, `step(tokens, state, *memory) -> (log_probs, state)`:
 
     tokens      int32 `(N,)`: the token chosen last in each row, START at first
     state       nested dict (or list) of tensors, each with leading dimension N
+    memory      what a search was given as `memory`: structures of tensors, leading dimension M
     log_probs   float32 `(N, V)`: natural logarithms of p(next token | the row's past)
 
 The returned state has the structure, shapes and dtypes of the one passed in. Rows are independent.
-What does not change from step to step (an encoder's output) is closed over by `step`.
+What each example needs at every step but never changes (an encoder's output) is `memory`: a tuple,
+empty by default, for which N is a multiple of M, and row n belongs to row n // (N / M) of it. In
+beam search that saves one copy for every hypothesis, and lets examples leave that are done.
 
 Conventions of every search: a hypothesis ends in END, which counts in its length and in its
 log-probability, so that the latter is the model's teacher-forced score of the hypothesis. At an
@@ -30,7 +33,7 @@ NEVER = float("-inf")  # the log-probability of what must not happen
 class Step(Protocol):
     """One step of a model, for N rows at once; the module docstring has the contract."""
 
-    def __call__(self, tokens: Any, state: Any) -> tuple[Any, Any]: ...
+    def __call__(self, tokens: Any, state: Any, *memory: Any) -> tuple[Any, Any]: ...
 
 
 class Hypotheses(NamedTuple):
@@ -66,9 +69,9 @@ def length_limits(max_length, batch_size):
     return limits, ops.max(limits, initial=1)
 
 
-def advance(step, tokens, state):
+def advance(step, tokens, state, memory=()):
     """Calls `step`, checks what it returns, and keeps static shapes for the loop around it."""
-    log_probs, new_state = step(tokens, state)
+    log_probs, new_state = step(tokens, state, *memory)
     if len(log_probs.shape) != 2 or log_probs.shape[-1] is None or log_probs.shape[-1] <= END:
         raise ValueError(
             "step must return log_probs of shape (N, V) with a static V that includes the special "

@@ -13,7 +13,7 @@ from seqkeras.decoding.protocol import (
 )
 
 
-def rollout(step, state, batch_size, max_length, choose):
+def rollout(step, state, batch_size, max_length, choose, memory=()):
     """Extends one sequence per example by what `choose` picks.
 
     Args:
@@ -22,6 +22,7 @@ def rollout(step, state, batch_size, max_length, choose):
         batch_size: int or int scalar tensor B.
         max_length: int, or int tensor `()` or `(B,)`: the most tokens, END included.
         choose: `(log_probs (B, V), position) -> int32 (B,)`; barred tokens have -inf.
+        memory: Tuple of what `step` gets beside the state, leading dimension B.
 
     Returns:
         `Hypotheses`. Rows that have ended are frozen while the others go on.
@@ -32,7 +33,7 @@ def rollout(step, state, batch_size, max_length, choose):
         return ops.logical_and(t < width, ops.any(running))
 
     def extend(t, running, tokens, log_probs, lengths, previous, state):
-        allowed, state = advance(step, previous, state)
+        allowed, state = advance(step, previous, state, memory)
         allowed = usable(allowed)  # (B, V)
         chosen = ops.where(t + 1 >= limits, END, choose(allowed, t))  # (B,)
         gained = ops.squeeze(ops.take_along_axis(allowed, chosen[:, None], axis=1), 1)

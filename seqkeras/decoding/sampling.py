@@ -17,17 +17,29 @@ from seqkeras.decoding.protocol import length_limits
 from seqkeras.decoding.rollout import rollout
 
 
-def sample(step, state, batch_size, max_length, *, seed, temperature=1.0, top_k=None, top_p=None):
+def sample(
+    step,
+    state,
+    batch_size,
+    max_length,
+    *,
+    seed,
+    memory=(),
+    temperature=1.0,
+    top_k=None,
+    top_p=None,
+):
     """Draws one sequence per example.
 
     Args:
-        step: `(tokens (B,), state) -> (log_probs (B, V), state)`, see
+        step: `(tokens (B,), state, *memory) -> (log_probs (B, V), state)`, see
             `seqkeras.decoding.protocol`.
         state: The state before the first step, leading dimension B.
         batch_size: int or int scalar tensor B.
         max_length: int, or int tensor `()` or `(B,)`: the most tokens, END included.
         seed: int, which fixes the result, or a `keras.random.SeedGenerator`, which gives another
             result at every call (also inside a SavedModel).
+        memory: Tuple of what `step` gets beside the state, leading dimension B.
         temperature: float τ > 0. Below 1 sharpens the distribution, above 1 flattens it.
         top_k: int >= 1, or None for no limit.
         top_p: float in (0, 1], or None for no limit. Alone it sorts the vocabulary at every step;
@@ -51,7 +63,7 @@ def sample(step, state, batch_size, max_length, *, seed, temperature=1.0, top_k=
             return picked
         return ops.squeeze(ops.take_along_axis(tokens, picked[:, None], axis=1), 1)
 
-    return rollout(step, state, batch_size, max_length, choose)
+    return rollout(step, state, batch_size, max_length, choose, memory)
 
 
 def _check(temperature, top_k, top_p, seed):

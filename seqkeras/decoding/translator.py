@@ -11,7 +11,7 @@ import dataclasses
 import tensorflow as tf
 
 from seqkeras.constants import END, PAD, START
-from seqkeras.decoding.beam import beam_search, repeat_beams
+from seqkeras.decoding.beam import beam_search
 from seqkeras.decoding.ensemble import ensemble_state, ensemble_step
 
 
@@ -148,10 +148,8 @@ class Translator(tf.Module):
 
     def _beam(self, source_ids, n_best):
         settings = self.settings
-        members = [part.encode(source_ids) for part in self.parts]
-        memories = [repeat_beams(memory, settings.beam_size) for memory, _ in members]
-        steps = [_close(part, memory) for part, memory in zip(self.parts, memories, strict=True)]
-        states = [state for _, state in members]
+        memories, states = zip(*(part.encode(source_ids) for part in self.parts), strict=True)
+        steps = [part.step for part in self.parts]
         single = len(steps) == 1
         lengths = tf.reduce_sum(tf.cast(source_ids != PAD, tf.float32), axis=1)
         limits = tf.cast(settings.length_factor * lengths, tf.int32) + settings.length_offset
@@ -161,6 +159,7 @@ class Translator(tf.Module):
             tf.shape(source_ids)[0],
             settings.beam_size,
             limits,
+            memory=memories if single else [(memory,) for memory in memories],
             n_best=n_best,
             length_penalty=settings.length_penalty,
             coverage_penalty=settings.coverage_penalty,
@@ -178,10 +177,6 @@ class Translator(tf.Module):
         if not self.attends:
             return mean, None
         return mean, tf.add_n([weights for _, weights in results]) / len(results)
-
-
-def _close(part, memory):
-    return lambda tokens, state: part.step(tokens, state, memory)
 
 
 def _ids(tokenizer, text):

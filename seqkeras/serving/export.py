@@ -24,6 +24,7 @@ from seqkeras.decoding.corpus import SIGNATURES
 from seqkeras.serving.card import render_card
 from seqkeras.serving.signatures import read_signatures, write_signatures_json
 from seqkeras.serving.verify import verify_export
+from seqkeras.serving.versions import versions
 from seqkeras.serving.warmup import WarmupRequest, write_warmup
 
 # signature -> the translator's method and its arguments
@@ -99,14 +100,6 @@ def export_saved_model(translator, directory, name, *, card, example_texts, vers
 def next_version(model_folder):
     """Returns one more than the highest version in a model's folder; 1 where there is none."""
     return 1 + max(versions(model_folder), default=0)
-
-
-def versions(model_folder):
-    """Returns the versions in a model's folder, ascending: its subfolders named by a number."""
-    folder = Path(model_folder)
-    if not folder.is_dir():
-        return []
-    return sorted(int(p.name) for p in folder.iterdir() if p.name.isdecimal() and p.is_dir())
 
 
 def trace_signatures(translator):

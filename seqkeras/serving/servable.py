@@ -2,14 +2,13 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import tensorflow as tf
 
 from seqkeras.serving.batching import MicroBatcher
-from seqkeras.serving.export import versions
 from seqkeras.serving.rest import RequestError
-from seqkeras.serving.signatures import SAVED_MODEL_FILE, is_batchable, read_signatures
+from seqkeras.serving.signatures import is_batchable, read_signatures
+from seqkeras.serving.versions import find_version
 from seqkeras.serving.warmup import read_warmup
 
 
@@ -73,17 +72,3 @@ class Servable:
     def _run(self, signature, inputs):
         tensors = {name: tf.constant(array) for name, array in inputs.items()}
         return {name: t.numpy() for name, t in self._functions[signature](**tensors).items()}
-
-
-def find_version(model_dir):
-    """Returns the folder of the highest version in `model_dir`, or itself if it is a version."""
-    path = Path(model_dir).resolve()
-    if (path / SAVED_MODEL_FILE).exists() and path.name.isdecimal():
-        return path
-    found = versions(path)
-    if not found:
-        raise FileNotFoundError(
-            f"expected a model's folder with numbered versions, NAME/1/{SAVED_MODEL_FILE}, or one "
-            f"of these versions, got {path}: export a model there first"
-        )
-    return path / str(found[-1])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 from seqkeras.constants import END, PAD, START
-from seqkeras.decoding import beam_search, greedy_search, repeat_beams
+from seqkeras.decoding import beam_search, greedy_search
 from tests.decoding.table_model import TableModel, arrays, repeats, unpad
 
 
@@ -229,18 +229,26 @@ def test_nan_drops_the_hypothesis():
 
 
 @pytest.mark.tensorflow  # looks at the rows: eagerly
-def test_rows_are_example_major():
-    memory = repeat_beams({"source": ops.convert_to_tensor([[1], [2]])}, 3)
-    assert np.asarray(memory["source"]).ravel().tolist() == [1, 1, 1, 2, 2, 2]
-    model = TableModel(batch_size=2, vocabulary=5, depth=3, seed=6)
+def test_rows_are_example_major_and_those_of_done_examples_leave():
+    model = TableModel(batch_size=3, vocabulary=5, depth=4, seed=6)
+    model.table[0, :, END] = -20.0  # ends as late as it can
+    model.table[1] = np.log([0.01, 0.01, 0.96, 0.01, 0.01])  # done after one step
+    names = np.array([[10], [11], [12]])
     seen = []
 
-    def step(tokens, state):
-        seen.append(np.asarray(state["row"]).tolist())
+    def step(tokens, state, memory):
+        rows, asked = np.asarray(state["row"]), np.asarray(memory["names"])
+        np.testing.assert_array_equal(np.repeat(asked[:, 0], 2), rows + 10)
+        seen.append(rows.tolist())
         return model.step(tokens, state)
 
-    beam_search(step, model.state(), 2, 3, 3)
-    assert seen == [[0, 0, 0, 1, 1, 1]] * 3
+    memory = ({"names": ops.convert_to_tensor(names)},)
+    limits = np.array([4, 4, 2])
+    found = beam_search(step, model.state(), 3, 2, limits, memory=memory, n_best=1)
+    assert seen == [[0, 0, 1, 1, 2, 2], [0, 0, 2, 2], [0, 0], [0, 0]]
+    for row, limit in enumerate(limits):
+        expected = naive_beam(model, row, 2, limit, 0.0, 0.0, 0)
+        assert_result(model, found, row, expected[:1])
 
 
 @pytest.mark.tensorflow
@@ -277,3 +285,28 @@ def test_graph_with_dynamic_batch_equals_eager():
         np.testing.assert_array_equal(result.tokens, expected.tokens)
         np.testing.assert_allclose(result.scores, expected.scores, rtol=1e-5)
         np.testing.assert_array_equal(result.lengths, expected.lengths)
+
+
+@pytest.mark.tensorflow
+def test_graph_of_a_fixed_batch_equals_eager():
+    """Examples that are done leave, although the graph knew the size of the batch at first."""
+    import tensorflow as tf
+
+    model = TableModel(batch_size=4, vocabulary=6, depth=5, seed=8)
+    limits = np.array([5, 1, 3, 4])
+    names = np.arange(4.0, dtype="float32")[:, None]
+
+    def search():
+        return beam_search(step, model.state(), 4, 3, limits, memory=(names,), length_penalty=1.0)
+
+    def step(tokens, state, memory):
+        log_probs, state = model.step(tokens, state)
+        asked = ops.repeat(memory[:, 0], 3)
+        wrong = ops.not_equal(asked, ops.cast(state["row"], "float32"))
+        return ops.where(wrong[:, None], float("nan"), log_probs), state
+
+    found, expected = tf.function(search, autograph=False)(), search()
+    np.testing.assert_array_equal(found.tokens, expected.tokens)
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5)
+    for row, limit in enumerate(limits):
+        assert_result(model, search(), row, naive_beam(model, row, 3, limit, 1.0, 0.0, 0), 1.0)

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from seqkeras.data.tokenizers import CharacterTokenizer
-from seqkeras.decoding.corpus import load_signatures, run_corpus, signatures
+from seqkeras.decoding.corpus import run_corpus, signatures
 from seqkeras.decoding.translator import BeamSettings, Translator
 from seqkeras.models import attention_seq2seq, decoding_parts, seq2seq
 
@@ -70,51 +70,3 @@ def test_the_signatures_of_a_translator_are_its_methods():
 
 def test_without_attention_there_is_nothing_to_align():
     assert set(signatures(translator(seq2seq))) == {"translate", "n_best", "score"}
-
-
-class Served(tf.Module):
-    """What an export looks like from outside: named signatures of strings."""
-
-    def __init__(self, mark):
-        super().__init__()
-        self.mark = tf.Variable(mark)  # lost if the loaded object is
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
-    def translate(self, text):
-        return {"text": text + self.mark}
-
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None], tf.string, name="source"),
-            tf.TensorSpec([None], tf.string, name="target"),
-        ]
-    )
-    def score(self, source, target):
-        lengths = tf.strings.length(source) * 10 + tf.strings.length(target)
-        return {"log_probability": tf.cast(lengths, tf.float32)}
-
-
-@pytest.fixture
-def export(tmp_path):
-    for version in ("2", "10"):
-        served = Served(f" v{version}")
-        names = {"serving_default": served.translate, "score": served.score}
-        tf.saved_model.save(served, str(tmp_path / version), signatures=names)
-    return tmp_path
-
-
-def test_the_highest_version_of_an_export_is_loaded(export):
-    functions = load_signatures(export)
-    assert set(functions) == {"translate", "score"}
-    assert run_corpus(functions["translate"], ["a"]) == [{"text": "a v10"}]
-    assert run_corpus(functions["score"], ["abc"], ["d"]) == [{"log_probability": 31.0}]
-
-
-def test_a_version_can_be_named(export):
-    functions = load_signatures(str(export / "2"))
-    assert run_corpus(functions["translate"], ["a"]) == [{"text": "a v2"}]
-
-
-def test_a_folder_without_an_export_raises(tmp_path):
-    with pytest.raises(FileNotFoundError, match="expected an export"):
-        load_signatures(tmp_path)

@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 from pipelines import translation, translation_config
+from pipelines.load_translator import load_translator
 from pipelines.run_directory import RunDirectory, load_config, save_config
-from seqkeras.decoding.corpus import load_signatures, run_corpus
+from seqkeras.decoding.corpus import run_corpus
+from seqkeras.serving.versions import load_signatures
 
 pytestmark = pytest.mark.tensorflow
 
@@ -226,16 +228,16 @@ def test_without_attention_all_but_alignments(folder, tmp_path):
 def test_an_ensemble_of_checkpoints(trained):
     """Of three times the same weights it is the model itself."""
     best = trained.checkpoints / "best.npz"
-    _, single = translation.load_translator(trained.path)
-    _, triple = translation.load_translator(trained.path, (str(trained.path), str(trained.model)))
-    _, mixed = translation.load_translator(trained.path, (str(best),))
+    _, single = load_translator(trained.path)
+    _, triple = load_translator(trained.path, (str(trained.path), str(trained.model)))
+    _, mixed = load_translator(trained.path, (str(best),))
     score = [t.score(["zwei drei"], ["DREI ZWEI"])["log_probability"] for t in (single, triple)]
     np.testing.assert_allclose(score[0], score[1], rtol=1e-5)
     assert len(mixed.parts) == 2
 
 
 def test_the_search_can_be_changed_afterwards(trained):
-    config, translator = translation.load_translator(
+    config, translator = load_translator(
         trained.path, search=translation_config.Search(beam_size=2, length_penalty=0.5)
     )
     assert config.decoding == translator.settings

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seqkeras.serving.servable import Servable, find_version
+from seqkeras.serving.servable import Servable
 from seqkeras.serving.server import create_app
 
 pytestmark = pytest.mark.tensorflow
@@ -152,16 +152,6 @@ def test_failures_of_the_model_are_json(servable, ask, monkeypatch, raised, stat
     monkeypatch.setattr(servable, "_run", fail)
     got, answer = ask("POST", PREDICT, json={"signature_name": "align", "instances": ["a"]})
     assert (got, answer["error"]) == (status, message)
-
-
-def test_the_highest_version_is_found(tmp_path):
-    for name in ("1", "2", "10", ".export-11-ab", "notes"):
-        (tmp_path / "m" / name).mkdir(parents=True)
-        (tmp_path / "m" / name / "saved_model.pb").touch()
-    assert find_version(tmp_path / "m") == tmp_path / "m" / "10"
-    assert find_version(tmp_path / "m" / "2") == tmp_path / "m" / "2"
-    with pytest.raises(FileNotFoundError, match="numbered versions"):
-        find_version(tmp_path)
 
 
 @pytest.fixture
