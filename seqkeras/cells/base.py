@@ -4,6 +4,10 @@ A cell computes a_t = project(x_t) + R(h_{t-1}) and from it the next states. `pr
 depend on the state, so `RNN` applies it to the whole sequence in one matmul, before the loop;
 `step` is what remains for the loop. Whatever is random is drawn before the loop (`draw_noise`), so
 `step` is deterministic.
+
+`step` is `advance` with the cell's own weights. `advance` is a pure function: the weights come as
+tensors (`loop_weights`), and every product with one of them is `dot`, so that a kernel of
+`seqkeras.ops.recurrence` can run it and defer the gradients of the weights to after the loop.
 """
 
 import keras
@@ -50,7 +54,7 @@ class RecurrentCell(keras.Layer):
 
     The one home of the options that all cells have in common. A subclass says how many blocks of
     `units` columns its kernels have (`blocks`), what its states are (`state_size`), and writes
-    `step`.
+    `advance`; one that reads further weights in the loop names them in `loop_weights`.
 
     Args:
         units: int > 0. Size H of the output.
@@ -201,9 +205,28 @@ class RecurrentCell(keras.Layer):
         output, states = self.step(self.project(inputs, training), states, noise)
         return output, states[0] if single else states
 
+    def loop_weights(self):
+        """Returns a dict of tensors: the weights that `advance` reads, ready for use in a loop."""
+        return {"recurrent_kernel": ops.convert_to_tensor(self.recurrent_kernel)}
+
     def step(self, z_t, states, noise=None):
         """Returns `(output, states)` from the projected input z_t `(B, blocks * H)`."""
-        raise NotImplementedError(f"{type(self).__name__} must define step().")
+        return self.advance(z_t, states, self.loop_weights(), noise)
+
+    def advance(self, z_t, states, weights, noise=None, dot=ops.matmul):
+        """`step` as a pure function.
+
+        Args:
+            z_t: What `project` made of the input, without its time axis.
+            states: List of float tensors, as `state_size` says.
+            weights: What `loop_weights` returned.
+            noise: What `draw_noise` returned.
+            dot: Function `(x (B, N), weight (N, M)) -> (B, M)`, for products with `weights`.
+
+        Returns:
+            `(output, states)`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define advance().")
 
     def get_initial_state(self, batch_size=None):
         sizes = self.state_size if isinstance(self.state_size, list) else [self.state_size]

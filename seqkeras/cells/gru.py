@@ -19,25 +19,23 @@ from seqkeras.cells.base import RecurrentCell
 from seqkeras.cells.cell_rnn import CellRNN
 
 
-def reset_before_step(z_t, h, recurrent_kernel, activation, gate, masked_h):
+def reset_before_step(z_t, h, masked_h, gate_kernel, candidate_kernel, activation, gate, dot):
     """Returns h' `(B, H)` from the projected input z_t `(B, 3H)` and h `(B, H)`.
 
     `masked_h` is h after dropout, or h itself.
     """
-    units = h.shape[-1]
     x_z, x_r, x_c = ops.split(z_t, 3, axis=-1)
-    u_zr, u_c = ops.split(recurrent_kernel, [2 * units], axis=-1)
-    h_z, h_r = ops.split(ops.matmul(masked_h, u_zr), 2, axis=-1)
+    h_z, h_r = ops.split(dot(masked_h, gate_kernel), 2, axis=-1)
     z = gate(x_z + h_z)
     r = gate(x_r + h_r)
-    c = activation(x_c + ops.matmul(r * masked_h, u_c))
+    c = activation(x_c + dot(r * masked_h, candidate_kernel))
     return z * h + (1.0 - z) * c
 
 
-def reset_after_step(z_t, h, recurrent_kernel, recurrent_bias, activation, gate, masked_h):
+def reset_after_step(z_t, h, masked_h, recurrent_kernel, recurrent_bias, activation, gate, dot):
     """As `reset_before_step`, with the reset gate after the matmul and the bias d `(3H,)`."""
     x_z, x_r, x_c = ops.split(z_t, 3, axis=-1)
-    inner = ops.matmul(masked_h, recurrent_kernel)
+    inner = dot(masked_h, recurrent_kernel)
     if recurrent_bias is not None:
         inner = inner + recurrent_bias
     h_z, h_r, h_c = ops.split(inner, 3, axis=-1)
@@ -94,15 +92,24 @@ class GRUCell(RecurrentCell):
     def input_bias(self):
         return self.bias[0] if self.reset_after else self.bias
 
-    def step(self, z_t, states, noise=None):
+    def loop_weights(self):
+        kernel = ops.convert_to_tensor(self.recurrent_kernel)
+        if self.reset_after:
+            bias = {"recurrent_bias": self.bias[1]} if self.use_bias else {}
+            return {"recurrent_kernel": kernel, **bias}
+        gates, candidate = ops.split(kernel, [2 * self.units], axis=-1)
+        return {"gate_kernel": gates, "candidate_kernel": candidate}
+
+    def advance(self, z_t, states, weights, noise=None, dot=ops.matmul):
         h = states[0]
         masked_h = h if noise is None else h * noise
-        gates = (self.activation, self.recurrent_activation, masked_h)
+        functions = (self.activation, self.recurrent_activation, dot)
         if self.reset_after:
-            bias = self.bias[1] if self.use_bias else None
-            h = reset_after_step(z_t, h, self.recurrent_kernel, bias, *gates)
+            kernel, bias = weights["recurrent_kernel"], weights.get("recurrent_bias")
+            h = reset_after_step(z_t, h, masked_h, kernel, bias, *functions)
         else:
-            h = reset_before_step(z_t, h, self.recurrent_kernel, *gates)
+            kernels = (weights["gate_kernel"], weights["candidate_kernel"])
+            h = reset_before_step(z_t, h, masked_h, *kernels, *functions)
         return h, [h]
 
     def get_config(self):

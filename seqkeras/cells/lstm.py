@@ -19,9 +19,9 @@ from seqkeras.cells.base import RecurrentCell
 from seqkeras.cells.cell_rnn import CellRNN
 
 
-def lstm_step(z_t, h, c, recurrent_kernel, activation, gate):
+def lstm_step(z_t, h, c, recurrent_kernel, activation, gate, dot=ops.matmul):
     """Returns (h', c'), each `(B, H)`, from the projected input z_t `(B, 4H)`, h and c `(B, H)`."""
-    a = z_t + ops.matmul(h, recurrent_kernel)  # (B, 4H)
+    a = z_t + dot(h, recurrent_kernel)  # (B, 4H)
     a_i, a_f, a_c, a_o = ops.split(a, 4, axis=-1)
     c = gate(a_f) * c + gate(a_i) * activation(a_c)
     return gate(a_o) * activation(c), c
@@ -77,12 +77,11 @@ class LSTMCell(RecurrentCell):
         forget = ops.arange(4 * self.units) // self.units == 1
         return ops.where(forget, ops.ones_like(bias), bias)
 
-    def step(self, z_t, states, noise=None):
+    def advance(self, z_t, states, weights, noise=None, dot=ops.matmul):
         h, c = states
         h = h if noise is None else h * noise
-        h, c = lstm_step(
-            z_t, h, c, self.recurrent_kernel, self.activation, self.recurrent_activation
-        )
+        kernel = weights["recurrent_kernel"]
+        h, c = lstm_step(z_t, h, c, kernel, self.activation, self.recurrent_activation, dot)
         return h, [h, c]
 
     def get_config(self):

@@ -12,9 +12,9 @@ from seqkeras.cells.base import RecurrentCell
 from seqkeras.cells.cell_rnn import CellRNN
 
 
-def elman_step(z_t, h, recurrent_kernel, activation):
+def elman_step(z_t, h, recurrent_kernel, activation, dot=ops.matmul):
     """Returns h' `(B, H)` from the projected input z_t `(B, H)` and h `(B, H)`."""
-    return activation(z_t + ops.matmul(h, recurrent_kernel))
+    return activation(z_t + dot(h, recurrent_kernel))
 
 
 @keras.saving.register_keras_serializable(package="seqkeras")
@@ -36,9 +36,9 @@ class SimpleRNNCell(RecurrentCell):
     Masking: done by `RNN`, which keeps the state where its mask is False.
     """
 
-    def step(self, z_t, states, noise=None):
+    def advance(self, z_t, states, weights, noise=None, dot=ops.matmul):
         h = states[0] if noise is None else states[0] * noise
-        h = elman_step(z_t, h, self.recurrent_kernel, self.activation)
+        h = elman_step(z_t, h, weights["recurrent_kernel"], self.activation, dot)
         return h, [h]
 
 
