@@ -121,7 +121,7 @@ def test_without_bias_there_is_none():
 def test_a_cell_must_say_what_a_step_is():
     cell = RecurrentCell(N)
     cell.build((None, M))
-    with pytest.raises(NotImplementedError, match="must define step"):
+    with pytest.raises(NotImplementedError, match="must define advance"):
         cell(X[:, 0], [H])
 
 
