@@ -44,13 +44,13 @@ def predict(options: Predict):
             f"--alignments: {options.saved_model} was exported from a model without attention."
         )
     number = 0
-    for lines in _chunks(options):
+    for lines in read_chunks(options):
         _translate(lines, functions, options, number)
         number += len(lines)
 
 
-def _chunks(options):
-    """Lists of lines: some thousands at a time from files, one at a time from a person."""
+def read_chunks(options):
+    """Yields lists of lines: some thousands at a time from files, one at a time from a person."""
     if options.files:
         for path in options.files:
             lines = read_lines(path)

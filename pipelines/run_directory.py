@@ -3,6 +3,7 @@
 RUN/config.json                  the `Config` of the run, every default written out
     source.tokenizer.json        what strings become
     target.tokenizer.json
+    labels.json                  the classes of a classifier
     checkpoints/                 last.npz, best.npz, epoch-0007.npz
     model.keras                  the trained model
     logs/                        TensorBoard
@@ -29,6 +30,7 @@ class RunDirectory:
         self.config = self.path / "config.json"
         self.source_tokenizer = self.path / "source.tokenizer.json"
         self.target_tokenizer = self.path / "target.tokenizer.json"
+        self.labels = self.path / "labels.json"
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model.keras"
         self.logs = self.path / "logs"
@@ -95,3 +97,33 @@ def changed_settings(old, new, prefix=""):
         elif before != after:
             changes.append(f"{prefix}{field.name}: {before!r} -> {after!r}")
     return changes
+
+
+def claim_run(run, config, may_change=("training.epochs",)):
+    """Writes the config into a new run; refuses to mix two runs in one folder.
+
+    Args:
+        run: `RunDirectory`.
+        config: A config dataclass with `run` and `resume`.
+        may_change: Names of the settings that may differ in a run that is resumed.
+
+    Raises:
+        FileExistsError: the folder holds a run, and `resume` is False.
+        ValueError: `resume` is True, and the folder's run has other settings.
+    """
+    if config.resume and run.config.exists():
+        old = load_config(type(config), run.config)
+        same = dataclasses.replace(config, resume=old.resume, run=old.run)
+        changes = changed_settings(old, same)
+        changes = [c for c in changes if c.split(":")[0] not in may_change]
+        if changes:
+            raise ValueError(
+                f"--resume: expected the settings of {run.config}, got others: "
+                f"{'; '.join(changes)}. Only {', '.join(may_change)} may change; for anything else "
+                "start another run."
+            )
+    elif run.config.exists() and any(run.checkpoints.glob("*.npz")):
+        raise FileExistsError(
+            f"{run.path} holds a run. Go on with it by --resume, or choose another folder by --run."
+        )
+    save_config(dataclasses.replace(config, resume=False), run.config)

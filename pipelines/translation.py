@@ -22,7 +22,7 @@ import tensorflow as tf
 from pipelines.command_line import run_commands
 from pipelines.load_translator import load_translator
 from pipelines.predict import predict
-from pipelines.run_directory import RunDirectory, changed_settings, load_config, save_config
+from pipelines.run_directory import RunDirectory, changed_settings, claim_run, load_config
 from pipelines.text_pairs import read_pairs
 from pipelines.translation_config import AS_CONFIGURED, PRESETS, Config, Search
 from pipelines.translation_report import report, scores_of_runs
@@ -171,7 +171,7 @@ def train(config: Config):
 
 
 def _train(config, run):
-    _claim(config, run)
+    claim_run(run, config)
     keras.utils.set_random_seed(config.seed)
     if config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -201,25 +201,6 @@ def _train(config, run):
     )
     _finish(run, model, checkpointing, history)
     return history
-
-
-def _claim(config, run):
-    """Writes the config into a new run; refuses to mix two runs in one folder."""
-    if config.resume and run.config.exists():
-        old = load_config(Config, run.config)
-        same = dataclasses.replace(config, resume=old.resume, run=old.run)
-        changes = [c for c in changed_settings(old, same) if not c.startswith("training.epochs")]
-        if changes:
-            raise ValueError(
-                f"--resume: expected the settings of {run.config}, got others: "
-                f"{'; '.join(changes)}. Only the number of epochs may change; for anything else "
-                "start another run with --init-from."
-            )
-    elif run.config.exists() and any(run.checkpoints.glob("*.npz")):
-        raise FileExistsError(
-            f"{run.path} holds a run. Go on with it by --resume, or choose another folder by --run."
-        )
-    save_config(dataclasses.replace(config, resume=False), run.config)
 
 
 def _compile(config, model, steps_per_epoch):
@@ -361,7 +342,7 @@ class Export:
 def export(options: Export):
     """Exports, verifies in a fresh process, and says where."""
     from seqkeras.serving.card import ModelCard
-    from seqkeras.serving.export import export_saved_model
+    from seqkeras.serving.translators import SCORES, export_translator
 
     config, translator = load_translator(options.run, options.ensemble, options.search)
     run, output = RunDirectory(options.run), Path(options.output)
@@ -389,8 +370,9 @@ def export(options: Export):
             **dataclasses.asdict(config.decoding),
             "models": used["models"],
         },
+        answers=SCORES,
     )
-    path = export_saved_model(
+    path = export_translator(
         translator,
         output.parent,
         output.name,

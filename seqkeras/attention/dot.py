@@ -1,8 +1,10 @@
 """Attention by inner product; notes A (20) note 2, (23); notes B (9); Luong et al. 2015.
 
-dot         a(q, k) = q . k
-scaled dot  a(q, k) = q . k / sqrt(d),  d = size of q and k, inside the softmax (erratum X16)
-general     a(q, k) = q W k             Luong et al. 2015 (arXiv:1508.04025), eq. 8
+The score a(q, k) of a query and a key:
+
+    dot         a(q, k) = q . k
+    scaled dot  a(q, k) = q . k / sqrt(d),  d = size of q and k, inside the softmax (erratum X16)
+    general     a(q, k) = q W k             Luong et al. 2015 (arXiv:1508.04025), eq. 8
 """
 
 import math

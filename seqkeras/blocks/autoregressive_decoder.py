@@ -1,7 +1,9 @@
 """The decoder of p(y | x) = prod_l p(y_l | y_{<l}, x); notes B (27)-(29), notes A "seq2seq".
 
-teacher forcing:  the whole target at once; all that need not wait for a step is outside the loop
-decoding:         one step at a time, from the same weights: `start`, `prepare`, `step`
+It has the same weights for both of its uses:
+
+    teacher forcing:  the whole target at once; what need not wait for a step is outside the loop
+    decoding:         one step at a time: `start`, `prepare`, `step`
 """
 
 import keras
@@ -159,7 +161,7 @@ class AutoregressiveDecoder(keras.Layer):
         noise = self.cell.draw_noise(batch_size, True)
         coins = keras.random.uniform((length, batch_size), seed=self.seed_generator)
         dim = self.embedding.compute_output_shape((1, 1))[-1]
-        keep = self.dropout(ops.ones((batch_size, length, dim), self.compute_dtype), training=True)
+        keep = self.dropout(ops.ones((length, batch_size, dim), self.compute_dtype), training=True)
         keep = drop_inputs(keep, self.cell.draw_input_mask(batch_size, dim, True))
 
         def step(x, carried):
@@ -174,7 +176,7 @@ class AutoregressiveDecoder(keras.Layer):
 
         states = self._cell_states(initial_state, self.compute_dtype)
         carried = (states, ops.zeros_like(tokens[:, 0]))
-        inputs = (ops.transpose(tokens), coins, ops.transpose(keep, (1, 0, 2)))
+        inputs = (ops.transpose(tokens), coins, keep)
         outputs, _ = scan(step, carried, inputs)
         return tree.map_structure(lambda y: ops.transpose(y, (1, 0, 2)), outputs)
 

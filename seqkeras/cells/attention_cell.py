@@ -157,7 +157,7 @@ class AttentionCell(keras.Layer):
         """Returns the inputs' share of the cell's projection, or the inputs of a foreign cell."""
         if not self._hoists:
             return inputs
-        mask = self.draw_input_mask(ops.shape(inputs)[0], inputs.shape[-1], training)
+        mask = self.draw_input_mask(ops.shape(inputs)[-2], inputs.shape[-1], training)
         return self.cell.add_input_bias(self.cell.project_rows(drop_inputs(inputs, mask), 0))
 
     def draw_input_mask(self, batch_size, features, training=False):

@@ -13,6 +13,8 @@ tensors (`loop_weights`), and every product with one of them is `dot`, so that a
 import keras
 from keras import constraints, initializers, ops, regularizers, tree
 
+from seqkeras.ops.bias import add_bias
+
 WEIGHTS = ("kernel", "recurrent", "bias")
 
 
@@ -31,6 +33,15 @@ def is_split(cell):
     return all(hasattr(cell, name) for name in ("project", "step", "draw_noise"))
 
 
+def kernel_by_hand(cell):
+    """Returns what the cell says by `fused`, if that is about its own `advance`, or None.
+
+    A subclass with another `advance` takes another step than the kernel of the class above it.
+    """
+    owner = next(kind for kind in type(cell).__mro__ if "advance" in vars(kind))
+    return cell.fused if "fused" in vars(owner) else None
+
+
 def takes_training(cell):
     """Returns whether a cell, which need not be a layer, wants to be told `training`."""
     return isinstance(cell, keras.Layer) and cell._call_has_training_arg
@@ -43,10 +54,8 @@ def cell_output_size(cell):
 
 
 def drop_inputs(inputs, mask):
-    """Returns inputs `(B, T, D)` or `(B, D)` times a mask `(B, D)`; None masks nothing."""
-    if mask is None:
-        return inputs
-    return inputs * (ops.expand_dims(mask, 1) if len(inputs.shape) == 3 else mask)
+    """Returns inputs `(T, B, D)` or `(B, D)` times a mask `(B, D)`; None masks nothing."""
+    return inputs if mask is None else inputs * mask
 
 
 class RecurrentCell(keras.Layer):
@@ -164,8 +173,8 @@ class RecurrentCell(keras.Layer):
         return self.bias
 
     def project(self, inputs, training=False):
-        """Returns `(B, T, blocks * H)` from `(B, T, D)`, or without T for one step."""
-        mask = self.draw_input_mask(ops.shape(inputs)[0], inputs.shape[-1], training)
+        """Returns `(T, B, blocks * H)` from time-major `(T, B, D)`, or without T for one step."""
+        mask = self.draw_input_mask(ops.shape(inputs)[-2], inputs.shape[-1], training)
         return self.add_input_bias(self.project_rows(drop_inputs(inputs, mask), 0))
 
     def project_rows(self, inputs, first_row):
@@ -180,7 +189,7 @@ class RecurrentCell(keras.Layer):
         return ops.matmul(inputs, kernel)
 
     def add_input_bias(self, projected):
-        return projected + self.input_bias if self.use_bias else projected
+        return add_bias(projected, self.input_bias) if self.use_bias else projected
 
     def draw_input_mask(self, batch_size, features, training=False):
         """Returns an inverted dropout mask `(B, D)` for the inputs of a sequence, or None."""
@@ -212,6 +221,13 @@ class RecurrentCell(keras.Layer):
     def step(self, z_t, states, noise=None):
         """Returns `(output, states)` from the projected input z_t `(B, blocks * H)`."""
         return self.advance(z_t, states, self.loop_weights(), noise)
+
+    @property
+    def fused(self):
+        """`(name, options)` of the kernel in `seqkeras.ops.recurrence` that is `advance` without
+        noise, written out by hand; None if there is none.
+        """
+        return None
 
     def advance(self, z_t, states, weights, noise=None, dot=ops.matmul):
         """`step` as a pure function.

@@ -1,6 +1,8 @@
 """Both directions of time, Schuster & Paliwal 1997; notes A (11), notes B 2.6.
 
-h^t = F(h^{t-1}, x^t),   g^t = G(g^{t+1}, x^t),   y^t = merge(h^t, g^t)
+Two recurrent layers, one for each direction of time:
+
+    h^t = F(h^{t-1}, x^t),   g^t = G(g^{t+1}, x^t),   y^t = merge(h^t, g^t)
 """
 
 import keras
@@ -82,9 +84,7 @@ class Bidirectional(keras.Layer):
             if not layer.built:
                 layer.build(sequences_shape)
 
-    def call(
-        self, sequences, initial_state=None, mask=None, training=False, *, sequences_mask=None
-    ):
+    def call(self, sequences, initial_state=None, mask=None, training=None, *, sequences_mask=None):
         if mask is None:
             mask = sequences_mask
         forward_state = backward_state = None
@@ -105,6 +105,8 @@ class Bidirectional(keras.Layer):
                 g = ops.flip(g, axis=1)
             else:
                 h = ops.flip(h, axis=1)
+        # The two layers keep the dtype policy they came with.
+        h, g = ops.cast(h, self.compute_dtype), ops.cast(g, self.compute_dtype)
         output = (h, g) if self.merge_mode is None else MERGES[self.merge_mode](h, g)
         if not self.return_state:
             return output

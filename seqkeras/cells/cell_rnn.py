@@ -1,5 +1,7 @@
 """`CellRNN`, the `RNN` that makes its own cell."""
 
+from keras import regularizers
+
 from seqkeras.cells.rnn import RNN
 
 
@@ -7,11 +9,15 @@ class CellRNN(RNN):
     """An `RNN` that makes its own cell: the base of `SimpleRNN`, `LSTM` and `GRU`.
 
     Options that are neither `RNN`'s nor `keras.Layer`'s go to the cell, and the cell's attributes
-    can be read off the layer, so none is declared twice. `implementation` and `use_cudnn`, by which
-    Keras chooses among its kernels for one result, are taken and change nothing.
+    can be read off the layer, so none is declared twice. `implementation`, by which Keras chooses
+    among its own kernels for one result, is taken and changes nothing.
+
+    A layer that cuDNN has a kernel for sets `takes_cudnn`, and has the option and the attribute
+    `use_cudnn` then: "auto", True or False.
     """
 
     cell_class = None
+    takes_cudnn = False
     OWN = (
         "return_sequences",
         "return_state",
@@ -28,12 +34,16 @@ class CellRNN(RNN):
 
     def __init__(self, units, *args, **options):
         own = {name: options.pop(name) for name in self.OWN if name in options}
-        for name in ("implementation", "use_cudnn"):
-            options.pop(name, None)
+        options.pop("implementation", None)
+        use_cudnn = options.pop("use_cudnn", "auto") if self.takes_cudnn else None
+        if use_cudnn not in (None, "auto", True, False):
+            raise ValueError(f'use_cudnn: expected "auto", True or False, got {use_cudnn!r}.')
         for name in ("dtype", "trainable"):
             if name in own:
                 options[name] = own[name]
         super().__init__(self.cell_class(units, *args, **options), **own)
+        if self.takes_cudnn:
+            self.use_cudnn = use_cudnn
 
     def __getattr__(self, name):
         cell = self.__dict__.get("cell")
@@ -47,6 +57,9 @@ class CellRNN(RNN):
         cell = self.cell.get_config()
         for name in ("name", "dtype", "trainable"):
             del cell[name]
+        config["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
+        if self.takes_cudnn:
+            config["use_cudnn"] = self.use_cudnn
         return {**cell, **config}
 
     @classmethod

@@ -100,6 +100,18 @@ class GRUCell(RecurrentCell):
         gates, candidate = ops.split(kernel, [2 * self.units], axis=-1)
         return {"gate_kernel": gates, "candidate_kernel": candidate}
 
+    @property
+    def fused(self):
+        standard = (self.activation, self.recurrent_activation) == (
+            keras.activations.tanh,
+            keras.activations.sigmoid,
+        )
+        if not standard:
+            return None
+        if self.reset_after:
+            return "gru_reset_after", {"use_bias": self.use_bias}
+        return "gru_reset_before", {}
+
     def advance(self, z_t, states, weights, noise=None, dot=ops.matmul):
         h = states[0]
         masked_h = h if noise is None else h * noise
@@ -134,3 +146,4 @@ class GRU(CellRNN):
     """
 
     cell_class = GRUCell
+    takes_cudnn = True

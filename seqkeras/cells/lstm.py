@@ -77,6 +77,14 @@ class LSTMCell(RecurrentCell):
         forget = ops.arange(4 * self.units) // self.units == 1
         return ops.where(forget, ops.ones_like(bias), bias)
 
+    @property
+    def fused(self):
+        standard = (self.activation, self.recurrent_activation) == (
+            keras.activations.tanh,
+            keras.activations.sigmoid,
+        )
+        return ("lstm", {}) if standard else None
+
     def advance(self, z_t, states, weights, noise=None, dot=ops.matmul):
         h, c = states
         h = h if noise is None else h * noise
@@ -107,3 +115,4 @@ class LSTM(CellRNN):
     """
 
     cell_class = LSTMCell
+    takes_cudnn = True

@@ -4,15 +4,25 @@
 
 Everything that does not depend on h_{t-1} leaves the loop: the projection of all inputs is one
 matmul, the noise of a sequence is drawn once, and what an attention cell derives from its memory is
-computed once (`prepare`). A fused kernel, when a cell has one, takes the place of `_loop`.
+computed once (`prepare`). What remains runs by `seqkeras.ops.recurrence`, which has the gradient of
+the whole loop, where it can (`_fused`), else by `seqkeras.ops.scan`.
 """
+
+import functools
 
 import keras
 from keras import ops, tree
 
-from seqkeras.cells.base import cell_output_size, check_cell, is_split, takes_training
+from seqkeras.cells.base import (
+    cell_output_size,
+    check_cell,
+    is_split,
+    kernel_by_hand,
+    takes_training,
+)
 from seqkeras.cells.keras_dropout import draw_masks, forget_masks
 from seqkeras.cells.stacked import StackedRNNCells
+from seqkeras.ops import recurrence
 from seqkeras.ops.masks import zero_masked
 from seqkeras.ops.scan import masked_scan, scan
 
@@ -41,7 +51,8 @@ class RNN(keras.Layer):
         sequences: Float tensor `(B, T, D)`.
         initial_state: List of tensors in the structure of `cell.state_size`, or None.
         mask: Boolean tensor `(B, T)`, True = real, or None.
-        training: Passed to the cell.
+        training: Passed to the cell. If it is False, and not just not given, nothing is kept for a
+            gradient that is faster than the backend's own.
         constants: Tensor or list of tensors handed to `cell.prepare`, the memory of an attention
             cell. Keyword only.
         constants_mask: Their masks, in the same structure. Keyword only.
@@ -153,7 +164,7 @@ class RNN(keras.Layer):
         sequences,
         initial_state=None,
         mask=None,
-        training=False,
+        training=None,
         *,
         constants=None,
         constants_mask=None,
@@ -170,12 +181,13 @@ class RNN(keras.Layer):
             sequences = self._of_carried_batch_size(sequences)
         states = self._first_states(sequences, initial_state)
         context = None if constants is None else self.cell.prepare(constants, constants_mask)
-        output, states = self._loop(
-            zero_masked(sequences, mask), states, mask, bool(training), context
-        )
+        output, states = self._loop(zero_masked(sequences, mask), states, mask, training, context)
+        states = tree.map_structure(lambda s: ops.cast(s, self.compute_dtype), states)
+        if not tree.is_nested(output):  # beside an output there are alignments, in float32
+            output = ops.cast(output, self.compute_dtype)
         if self.stateful:
             for variable, s in zip(tree.flatten(self.states), tree.flatten(states), strict=True):
-                variable.assign(ops.cast(s, variable.dtype))
+                variable.assign(ops.stop_gradient(ops.cast(s, variable.dtype)))
         return (output, *states) if self.return_state else output
 
     def _first_states(self, sequences, initial_state):
@@ -191,7 +203,9 @@ class RNN(keras.Layer):
                 f"{type(self).__name__}: initial_state: expected states of sizes "
                 f"{self.state_size}, got {len(flat)} tensors."
             )
-        flat = [ops.cast(s, self.compute_dtype) for s in flat]
+        # The halves of a cell run in the layer's dtype, `cell.call` in the cell's own.
+        runs = self if is_split(self.cell) else self.cell
+        flat = [ops.cast(s, getattr(runs, "compute_dtype", self.compute_dtype)) for s in flat]
         return tree.pack_sequence_as(self.state_size, flat)
 
     def _of_carried_batch_size(self, sequences):
@@ -206,33 +220,58 @@ class RNN(keras.Layer):
 
     def _loop(self, sequences, states, mask, training, context):
         """Returns `(output, states)`, batch-major; runs time-major."""
+        fast_gradient, training = training is not False, bool(training)
+        inputs = _swap_batch_and_time(sequences)  # (T, B, ...)
+        mask = None if mask is None else _swap_batch_and_time(mask)
         if is_split(self.cell):
-            inputs = self.cell.project(sequences, training)
-            step = self._split_step(sequences, training, context)
+            noise = self.cell.draw_noise(ops.shape(inputs)[1], training)
+            inputs = self.cell.project(inputs, training)
+            if context is None and hasattr(self.cell, "advance"):
+                outputs, states = self._advance(inputs, states, mask, noise, fast_gradient)
+            else:
+                extra = () if context is None else (context,)
+                step = functools.partial(_call_step, self.cell, noise, extra)
+                outputs, states = self._scan(step, inputs, states, mask)
         else:
-            inputs = sequences
-            step = self._plain_step(training)
             if training:
-                draw_masks(self.cell, sequences[:, 0], states)
-        inputs = tree.map_structure(_swap_batch_and_time, inputs)  # (T, B, ...)
-        options = {"reverse": self.go_backwards, "unroll": self.unroll}
-        if mask is None:
-            outputs, states = scan(step, states, inputs, **options)
-        else:
-            mask = _swap_batch_and_time(mask)
-            outputs, states = masked_scan(
-                step, states, inputs, mask, zero_output=self.zero_output_for_mask, **options
-            )
-        forget_masks(self.cell)
+                draw_masks(self.cell, inputs[0], states)
+            outputs, states = self._scan(self._plain_step(training), inputs, states, mask)
+            forget_masks(self.cell)
         if self.return_sequences:
             return tree.map_structure(_swap_batch_and_time, outputs), states
         return tree.map_structure(lambda y: y[-1], outputs), states
 
-    def _split_step(self, sequences, training, context):
-        noise = self.cell.draw_noise(ops.shape(sequences)[0], training)
-        if context is None:
-            return lambda z_t, states: self.cell.step(z_t, states, noise)
-        return lambda z_t, states: self.cell.step(z_t, states, noise, context)
+    def _advance(self, inputs, states, mask, noise, fast_gradient):
+        """Runs a cell whose step is a pure function of its weights."""
+        weights = self.cell.loop_weights()
+
+        def advance(z_t, states, weights, dot=ops.matmul):
+            return self.cell.advance(z_t, states, weights, noise, dot)
+
+        if fast_gradient and not self.unroll:
+            named = None if noise is not None else kernel_by_hand(self.cell)
+            kernel = recurrence.find_kernel(named, advance, inputs, states, weights)
+            if kernel is not None:
+                return self._fused(kernel, inputs, states, weights, mask)
+        return self._scan(lambda z_t, states: advance(z_t, states, weights), inputs, states, mask)
+
+    def _fused(self, kernel, inputs, states, weights, mask):
+        outputs, states = recurrence.run(kernel, inputs, states, weights, mask, self.go_backwards)
+        if mask is None:
+            return outputs, states
+        if self.go_backwards:
+            mask = ops.flip(mask, axis=0)  # outputs are in the order of processing
+        if not self.zero_output_for_mask:
+            mask = ops.cumsum(ops.cast(mask, "int32"), axis=0) > 0  # from the first real step on
+        return zero_masked(outputs, mask), states
+
+    def _scan(self, step, inputs, states, mask):
+        options = {"reverse": self.go_backwards, "unroll": self.unroll}
+        if mask is None:
+            return scan(step, states, inputs, **options)
+        return masked_scan(
+            step, states, inputs, mask, zero_output=self.zero_output_for_mask, **options
+        )
 
     def _plain_step(self, training):
         options = {"training": training} if takes_training(self.cell) else {}
@@ -285,6 +324,10 @@ class RNN(keras.Layer):
             config.pop("cell"), custom_objects=custom_objects
         )
         return cls(cell, **config)
+
+
+def _call_step(cell, noise, extra, z_t, states):
+    return cell.step(z_t, states, noise, *extra)
 
 
 def _swap_batch_and_time(x):

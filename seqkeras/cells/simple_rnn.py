@@ -36,6 +36,14 @@ class SimpleRNNCell(RecurrentCell):
     Masking: done by `RNN`, which keeps the state where its mask is False.
     """
 
+    @property
+    def fused(self):
+        name = getattr(self.activation, "__name__", None)
+        known = name in ("tanh", "sigmoid", "relu", "linear")
+        if known and self.activation is getattr(keras.activations, name):
+            return "elman", {"activation": name}
+        return None
+
     def advance(self, z_t, states, weights, noise=None, dot=ops.matmul):
         h = states[0] if noise is None else states[0] * noise
         h = elman_step(z_t, h, weights["recurrent_kernel"], self.activation, dot)

@@ -8,7 +8,7 @@ time.
 """
 
 import keras
-from keras import ops
+from keras import ops, tree
 
 from seqkeras.cells.base import (
     RecurrentCell,
@@ -58,7 +58,7 @@ class StackedRNNCells(keras.Layer):
         self.cells = list(cells)
         self.dropout = dropout
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = keras.random.SeedGenerator(seed) if dropout else None
         if ours:
             # Only then can a projection leave the loop; `RNN` looks for the attribute.
             self.project = cells[0].project
@@ -68,7 +68,7 @@ class StackedRNNCells(keras.Layer):
 
     @property
     def state_size(self):
-        return [cell.state_size for cell in self.cells]
+        return [_state_size(cell) for cell in self.cells]
 
     @property
     def output_size(self):
@@ -81,10 +81,14 @@ class StackedRNNCells(keras.Layer):
             input_shape = (input_shape[0], cell_output_size(cell))
 
     def get_initial_state(self, batch_size=None):
-        return [
-            _like_state_size(cell, cell.get_initial_state(batch_size=batch_size))
-            for cell in self.cells
-        ]
+        return [self._first_states(cell, batch_size) for cell in self.cells]
+
+    def _first_states(self, cell, batch_size):
+        if hasattr(cell, "get_initial_state"):
+            return _like_state_size(cell, cell.get_initial_state(batch_size=batch_size))
+        return tree.map_structure(
+            lambda size: ops.zeros((batch_size, size), dtype=self.compute_dtype), _state_size(cell)
+        )
 
     def draw_noise(self, batch_size, training=False):
         """Returns `(recurrent noise of each cell, input mask of each cell above the first)`."""
@@ -106,8 +110,7 @@ class StackedRNNCells(keras.Layer):
         for index, cell in enumerate(self.cells):
             if index > 0:
                 z_t = cell.project(drop_inputs(output, masks[index]))
-            own = states[index] if isinstance(states[index], (list, tuple)) else [states[index]]
-            output, own = cell.step(z_t, own, recurrent[index])
+            output, own = cell.step(z_t, _as_list(states[index]), recurrent[index])
             new_states.append(_like_state_size(cell, own))
         return output, new_states
 
@@ -118,7 +121,7 @@ class StackedRNNCells(keras.Layer):
         new_states = []
         for cell, own in zip(self.cells, states, strict=True):
             options = {"training": training} if takes_training(cell) else {}
-            inputs, own = cell(inputs, own, **options)
+            inputs, own = cell(inputs, _as_list(own), **options)
             new_states.append(_like_state_size(cell, own))
         return inputs, new_states
 
@@ -138,6 +141,15 @@ class StackedRNNCells(keras.Layer):
             for cell in config.pop("cells")
         ]
         return cls(cells, **config)
+
+
+def _state_size(cell):
+    """The cell's `state_size`; a list that Keras tracks is no structure to JAX, so a plain one."""
+    return cell.state_size if isinstance(cell.state_size, int) else list(cell.state_size)
+
+
+def _as_list(states):
+    return list(states) if isinstance(states, (list, tuple)) else [states]
 
 
 def _like_state_size(cell, states):

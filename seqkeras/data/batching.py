@@ -6,20 +6,18 @@ A pair of rows becomes three, here for the target `a b` (0 is PAD, 1 START, 2 EN
     x["target_in"]  1  a  b  0        what the decoder is fed: the target one step later
     y               a  b  2  0        what it should answer
 
-`plans.py` decides in NumPy, once an epoch, which rows sit together. Gathering and padding them are
-TensorFlow kernels and run ahead of the training loop, which therefore does not wait for Python.
+`planned_batches.py` says which rows sit together and in which order the batches come.
 """
 
 import numpy as np
 import tensorflow as tf
 
 from seqkeras.constants import PAD, START
+from seqkeras.data.planned_batches import PlannedBatches
 from seqkeras.data.plans import Planner
 
-_BATCHES_AHEAD = 16
 
-
-class TokenBatches:
+class TokenBatches(PlannedBatches):
     """Batches of encoded pairs of like lengths, bounded by tokens and not by rows.
 
     Every epoch holds every example exactly once, in `steps_per_epoch` batches, the same number in
@@ -57,66 +55,11 @@ class TokenBatches:
 
     def __init__(self, encoded, tokens_per_batch, seed):
         _check_budget(encoded, tokens_per_batch)
-        self._planner = Planner(
-            encoded.source_lengths, encoded.target_lengths, tokens_per_batch, seed
-        )
-        self.steps_per_epoch = self._planner.steps
+        lengths = (encoded.source_lengths, encoded.target_lengths)
+        super().__init__(Planner(*lengths, tokens_per_batch, seed))
         with tf.device("CPU"):  # where tf.data runs, also on a machine with an accelerator
             self._source = _ragged(encoded.source_values, encoded.source_splits)
             self._target = _ragged(encoded.target_values, encoded.target_splits)
-
-    def dataset(self, epoch=0, step=0):
-        """Returns the batches of all epochs from a position on, without end.
-
-        Args:
-            epoch: int. The epoch to begin with, counted from 0.
-            step: int. Its first batch, counted from 0. Steps past the epoch's end count into the
-                next ones, so `dataset(step=n)` leaves out the first n batches of the run.
-
-        Returns:
-            `tf.data.Dataset` of `(x, y)`; x holds `source` `(B, S)` and `target_in` `(B, T)`, y is
-            `(B, T)`, all int32 and padded on the right. B, S and T differ from batch to batch.
-        """
-        if epoch < 0 or step < 0:
-            raise ValueError(f"epoch and step count from 0; got epoch={epoch}, step={step}")
-        first_epoch, first_step = divmod(epoch * self.steps_per_epoch + step, self.steps_per_epoch)
-
-        # Pure, but left stateful: else tf.data would plan several epochs at once, in parallel.
-        def plan(epoch):
-            examples, splits = tf.numpy_function(
-                self._planner.shuffled, [epoch], [tf.int64, tf.int64]
-            )
-            examples.set_shape([None])
-            splits.set_shape([self.steps_per_epoch + 1])
-            return epoch, examples, splits
-
-        def batches(epoch, examples, splits):
-            begin = tf.where(epoch == first_epoch, tf.constant(first_step, tf.int64), 0)
-            steps = tf.data.Dataset.range(begin, self.steps_per_epoch)
-            return steps.map(lambda i: self._batch(examples[splits[i] : splits[i + 1]]))
-
-        epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-        endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-        # The first prefetch plans an epoch during the one before it, the second gathers batches.
-        return (
-            epochs.map(plan).prefetch(1).flat_map(batches).prefetch(_BATCHES_AHEAD).apply(endless)
-        )
-
-    def evaluation_dataset(self):
-        """Returns the batches `(x, y)` of one epoch in a fixed order, without shuffling.
-
-        Examples of like length share a batch here too, so the order is not that of the text.
-        """
-        examples, splits = self._planner.sorted()
-        with tf.device("CPU"):
-            examples, splits = tf.constant(examples), tf.constant(splits)
-        steps = tf.data.Dataset.range(len(splits) - 1)
-        batches = steps.map(lambda i: self._batch(examples[splits[i] : splits[i + 1]]))
-        return batches.prefetch(_BATCHES_AHEAD)
-
-    def padding_share(self, epoch=0):
-        """Returns the share of padding among all source and target positions of an epoch."""
-        return self._planner.padding_share(self._planner.shuffled(epoch))
 
     def _batch(self, examples):
         source = tf.gather(self._source, examples).to_tensor(PAD)  # (B, S)

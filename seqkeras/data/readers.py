@@ -163,12 +163,12 @@ def read_tfds(name, split, source, target, data_dir=None):
             raise ValueError(
                 f"tfds:{name} has no language {language!r}; its languages are {sorted(features)}"
             )
-    _download(builder, name)
+    download_tfds(builder, name)
     examples = tfds.as_numpy(builder.as_dataset(split=split))
     return [(example[source].decode(), example[target].decode()) for example in examples]
 
 
-def _download(builder, name):
+def download_tfds(builder, name):
     """Prepares a TFDS set, or says what to do where that needs a network and there is none."""
     from tensorflow_datasets.core.download.util import DownloadError
 

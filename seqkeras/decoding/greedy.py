@@ -29,4 +29,5 @@ def greedy_search(step, state, batch_size, max_length, *, memory=()):
 
 
 def _most_probable(log_probs, _position):
-    return ops.cast(ops.argmax(log_probs, axis=-1), "int32")
+    # Not argmax: the bit cast in Keras' does not convert to ONNX. Ties go to the lower id.
+    return ops.squeeze(ops.top_k(log_probs, 1)[1], -1)

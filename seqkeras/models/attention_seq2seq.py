@@ -16,9 +16,9 @@ from seqkeras.cells.attention_cell import AttentionCell
 from seqkeras.cells.bidirectional import Bidirectional
 from seqkeras.cells.rnn import RNN
 from seqkeras.heads.softmax import SoftmaxHead
+from seqkeras.models.cells import make_cell
 from seqkeras.models.encoder_decoder import (
     encoder_decoder,
-    make_cell,
     make_stack,
     token_embedding,
 )

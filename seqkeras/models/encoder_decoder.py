@@ -14,17 +14,8 @@ import keras
 from keras import ops
 
 from seqkeras.blocks.autoregressive_decoder import AutoregressiveDecoder
-from seqkeras.cells.gru import GRUCell
-from seqkeras.cells.lstm import LSTMCell
-from seqkeras.cells.simple_rnn import SimpleRNNCell
 from seqkeras.cells.stacked import StackedRNNCells
-
-CELLS = {
-    "gru": lambda units: GRUCell(units, reset_after=False),  # the notes' form
-    "gru_reset_after": lambda units: GRUCell(units, reset_after=True),
-    "lstm": LSTMCell,
-    "simple_rnn": SimpleRNNCell,
-}
+from seqkeras.models.cells import make_cell
 
 
 class DecodingParts(NamedTuple):
@@ -53,15 +44,6 @@ def token_embedding(vocabulary_size, dim, **options):
     """
     initializer = keras.initializers.RandomNormal(stddev=0.1)
     return keras.layers.Embedding(vocabulary_size, dim, initializer, **options)
-
-
-def make_cell(cell, units):
-    """Returns a cell of `units` from its name, or from a function `units -> cell`."""
-    if callable(cell):
-        return cell(units)
-    if cell not in CELLS:
-        raise ValueError(f"cell: expected one of {sorted(CELLS)} or a function, got {cell!r}.")
-    return CELLS[cell](units)
 
 
 def make_stack(cell, units, layers, dropout=0.0):

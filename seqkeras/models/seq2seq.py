@@ -13,9 +13,9 @@ from seqkeras.blocks.autoregressive_decoder import AutoregressiveDecoder
 from seqkeras.blocks.masking import ReverseSequence
 from seqkeras.cells.rnn import RNN
 from seqkeras.heads.softmax import SoftmaxHead
+from seqkeras.models.cells import make_cell
 from seqkeras.models.encoder_decoder import (
     encoder_decoder,
-    make_cell,
     make_stack,
     token_embedding,
 )

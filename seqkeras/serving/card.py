@@ -5,29 +5,28 @@ Every call in it can be pasted, and every answer in it was given by the exported
 
 import dataclasses
 import json
-import shlex
 from collections.abc import Mapping
 
+import numpy as np
 import tensorflow as tf
 
-_SHOWN = 5  # examples in the card
-
-_PYTHON = """\
-import tensorflow as tf
-
-model = tf.saved_model.load({path})
-answer = model.signatures["serving_default"](text=tf.constant({texts}))
-for text, score in zip(answer["text"].numpy(), answer["score"].numpy()):
-    print(text.decode(), score)
-"""
+from seqkeras.serving.calls import (
+    EXAMPLES_FILE,
+    as_json,
+    as_text,
+    command_line,
+    curl_call,
+    first_rows,
+    python_call,
+    takes_strings,
+)
+from seqkeras.serving.rest import DEFAULT_SIGNATURE, format_predict
 
 _CARD = """\
 # {name}, version {version}
 
 {summary}
 
-| input | output | score |
-|---|---|---|
 {examples}
 
 ## Trained on
@@ -48,16 +47,14 @@ _CARD = """\
 
 ## Call it
 
-Inputs are UTF-8 strings, any number of them. `signatures.json` has the tensor names for clients
+{inputs} `signatures.json` has the tensor names for clients
 that use TensorFlow's C library.
 
 | signature | inputs | outputs |
 |---|---|---|
 {signatures}
 
-A score is a log-probability (natural logarithm), divided by the length penalty where the decoder
-has one; `score` gives the log-probability itself. Paths are relative to the folder that holds
-`{root}/`.
+{answers}Paths are relative to the folder that holds `{root}/`.
 
 From Python, with nothing but TensorFlow:
 
@@ -70,13 +67,7 @@ prints
 {printed}
 ```
 
-From the command line:
-
-```sh
-{command_line}
-```
-
-From TensorFlow Serving, which takes the highest version in the folder:
+{command_line}From TensorFlow Serving, which takes the highest version in the folder:
 
 ```sh
 docker run -p 8501:8501 -v "$PWD/{model_folder}:/models/{name}" \\
@@ -92,9 +83,7 @@ answers
 ```json
 {response}
 ```
-
-For another signature add `"signature_name": "n_best"` to the request.
-"""
+{other}"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,59 +95,103 @@ class ModelCard:
         trained_on: which data, how much, from where, and which licence they have.
         metrics: dict from measure, with its test set, to number or text.
         settings: dict from setting (model, vocabulary, beam size…) to its value.
+        answers: what the inputs and outputs mean, where their names do not say it.
     """
 
     summary: str
     trained_on: str
     metrics: Mapping[str, float | str]
     settings: Mapping[str, object]
+    answers: str = ""
 
 
-def render_card(card, path, signatures, examples):
+def render_card(card, path, signatures, inputs, outputs):
     """Returns the text of an export's README.md.
 
     Args:
         card: `ModelCard`.
         path: where the export will be: `DIRECTORY/NAME/VERSION`.
         signatures: dict from signature name to `SignatureDef`.
-        examples: list of `(input, output, score)`, answered by the export itself, with float32
-            scores; the first few are shown.
+        inputs: dict from input name of "serving_default" to an array of rows; the first few are
+            shown.
+        outputs: dict from output name to array, answered by the export itself. Those of one value
+            per row are shown, texts before numbers.
+
+    Raises:
+        ValueError: no output has one value per row.
     """
-    examples = examples[:_SHOWN]
-    texts = [text for text, _, _ in examples]
+    inputs, outputs = first_rows(inputs), first_rows(outputs)
+    shown = _columns(outputs)
     root, name, version = path.absolute().parts[-3:]
     folder = f"{root}/{name}"
-    # str() of a float32 is its shortest decimal, which is also what TensorFlow Serving writes.
-    response = [{"text": output, "score": float(str(score))} for _, output, score in examples]
-    request = shlex.quote(_json({"instances": texts}))
+    others = [key for key in signatures if key != DEFAULT_SIGNATURE]
     return _CARD.format(
         name=name,
         version=version,
         summary=card.summary,
-        examples=_rows((text, output, f"{score:.3f}") for text, output, score in examples),
+        examples=_example_table(inputs, outputs, shown),
         trained_on=card.trained_on,
         metrics=_rows(card.metrics.items()),
         settings=_rows(card.settings.items()),
+        inputs=_describe_inputs(inputs),
         signatures=_rows(
             (f"`{key}`", _tensors(s.inputs), _tensors(s.outputs)) for key, s in signatures.items()
         ),
+        answers=f"{card.answers} " if card.answers else "",
         root=root,
         model_folder=folder,
-        python=_PYTHON.format(path=_json(f"{folder}/{version}"), texts=_json(texts)),
-        printed="\n".join(f"{output} {score!s}" for _, output, score in examples),
-        command_line=_saved_model_cli(f"{folder}/{version}", texts),
-        curl=f"curl -d {request} http://localhost:8501/v1/models/{name}:predict",
-        response=_json({"predictions": response}, indent=2),
+        python=python_call(f"{folder}/{version}", inputs, outputs, shown),
+        printed="\n".join(
+            " ".join(str(as_text(outputs[key][row])) for key in shown)
+            for row in range(len(outputs[shown[0]]))
+        ),
+        command_line=command_line(f"{folder}/{version}", inputs),
+        curl=curl_call(f"{folder}/{version}", name, inputs),
+        response=as_json(json.loads(format_predict(outputs, by_row=True)), indent=2),
+        other=f'\nFor another signature add `"signature_name": "{others[0]}"` to the request.\n'
+        if others
+        else "",
     )
 
 
-def _saved_model_cli(path, texts):
-    # The tool splits its expressions at every ";" and reads each one as a Python literal; strings
-    # in double quotes, as in JSON, need no quoting from the shell.
-    expression = f"text={_json(texts)}".replace(";", r"\x3b")
+def _columns(outputs):
+    """The outputs to show: one value per row, texts before numbers."""
+    names = sorted(
+        (name for name, array in outputs.items() if array.ndim == 1),
+        key=lambda name: (outputs[name].dtype != object, name),
+    )
+    if not names:
+        shapes = {name: array.shape for name, array in outputs.items()}
+        raise ValueError(
+            f"expected an output of {DEFAULT_SIGNATURE!r} with one value per row, which the card "
+            f"can show, got the shapes {shapes}"
+        )
+    return names
+
+
+def _example_table(inputs, outputs, shown):
+    # Where a name is on both sides, the table says which is which.
+    header = [*inputs, *(f"answer: {name}" if name in inputs else name for name in shown)]
+    rows = zip(
+        *([_summary(value) for value in array] for array in inputs.values()),
+        *([_summary(value) for value in outputs[name]] for name in shown),
+        strict=True,
+    )
+    return f"{_rows([header])}\n|{'---|' * len(header)}\n{_rows(rows)}"
+
+
+def _summary(value):
+    if isinstance(value, np.ndarray):
+        return " × ".join(map(str, value.shape)) + " numbers"
+    return f"{value:.3f}" if isinstance(value, np.floating) else str(as_text(value))
+
+
+def _describe_inputs(inputs):
+    if takes_strings(inputs):
+        return "Inputs are UTF-8 strings, any number of them."
     return (
-        f"saved_model_cli run --dir {shlex.quote(path)} --tag_set serve "
-        f"--signature_def serving_default --input_exprs {shlex.quote(expression)}"
+        "Inputs are arrays with one row per example, any number of them; the answers above are to "
+        f"those in `{EXAMPLES_FILE}`."
     )
 
 
@@ -169,10 +202,6 @@ def _rows(rows):
 def _cell(value):
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     return " ".join(text.replace("|", "\\|").split())
-
-
-def _json(value, indent=None):
-    return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
 def _tensors(tensors):

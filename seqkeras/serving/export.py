@@ -1,10 +1,11 @@
-"""Translator -> one SavedModel, strings in, strings out, in the layout TensorFlow Serving watches.
+"""Module -> one SavedModel, raw inputs in, answers out, in the layout TensorFlow Serving watches.
 
     DIRECTORY/NAME/VERSION/
-        saved_model.pb, variables/   the model, with tokenizers and decoding in its graph
+        saved_model.pb, variables/   the model, with tokenizers, scaling and decoding in its graph
         signatures.json              tensor names, for clients in other languages
         assets.extra/                warm-up requests, replayed at load
         README.md                    the card: trained on what, how good, how to call it
+        examples.json                the card's request, where its inputs are no short strings
 
 It is written to a hidden folder beside its place, proved there in a process that has neither Keras
 nor this project, and only then renamed: a server that watches the folder never sees half a model,
@@ -20,74 +21,66 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from seqkeras.decoding.corpus import SIGNATURES
+from seqkeras.serving.calls import EXAMPLES_FILE, example_request, first_rows, takes_strings
 from seqkeras.serving.card import render_card
+from seqkeras.serving.rest import DEFAULT_SIGNATURE
 from seqkeras.serving.signatures import read_signatures, write_signatures_json
-from seqkeras.serving.verify import verify_export
+from seqkeras.serving.verify import to_bytes, to_json, verify_export
 from seqkeras.serving.versions import versions
 from seqkeras.serving.warmup import WarmupRequest, write_warmup
 
-# signature -> the translator's method and its arguments
-TRANSLATOR_SIGNATURES = {
-    "serving_default" if method == "translate" else method: (method, arguments)
-    for method, arguments in SIGNATURES.items()
-}
-_UNUSUAL_TEXTS = ("", "\u2603\U0001f40c")  # empty; characters no training text is likely to have
 
-
-def export_saved_model(translator, directory, name, *, card, example_texts, version=None):
-    """Exports a translator as `DIRECTORY/NAME/VERSION`, checked, with its card.
+def export_saved_model(
+    module, directory, name, *, signatures, examples, card, unusual=None, version=None
+):
+    """Exports a module as `DIRECTORY/NAME/VERSION`, checked, with its card.
 
     The export needs nothing of this project: plain TensorFlow loads it, in Python or through the C
     library, and so does TensorFlow Serving. Only what the signatures use is saved: weights and
     tables, neither optimizer nor layers.
 
     Args:
-        translator: `Translator`, or any `tf.Module` with the methods of `TRANSLATOR_SIGNATURES`,
-            string tensors in, dicts of tensors out, that tracks the tables of its tokenizers.
-            Where it is not `attends`, there is no `align`.
+        module: `tf.Module` that tracks the lookup tables that the signatures use, or None where
+            they use none. Variables are found by themselves.
         directory: the folder of all exports, usually `saved_models`.
         name: the model's name, also in URLs: letters, digits, `.`, `_` and `-`.
+        signatures: dict from signature name, "serving_default" among them, to `tf.function` with
+            an `input_signature` of named `tf.TensorSpec`s, tensors in, dict of tensors out. Every
+            input and output has one row per example.
+        examples: dict from every signature's name to a dict from input name to rows: some real
+            inputs, as arrays or nested lists. They are verified and replayed as warm-up; those of
+            "serving_default" are shown in the card with the model's own answers.
         card: `ModelCard`, what the reader should know of the model.
-        example_texts: some real inputs. They are verified, shown in the card with the model's own
-            answers, and are its warm-up requests.
+        unusual: like `examples`, or None: further rows that are verified, in one batch with the
+            examples, but neither shown nor replayed: the empty, the very short, the unknown.
         version: positive int; by default one more than the highest there.
 
     Returns:
         The `pathlib.Path` of the version's folder.
 
     Raises:
-        ValueError: the name, the version or the examples are none.
+        ValueError: the name, the version, the signatures or the examples are none.
         FileExistsError: this version exists already.
-        ExportError: the export does not answer as the translator does; nothing is left behind.
+        ExportError: the export does not answer as the module does; nothing is left behind.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise ValueError(
-            f"expected a name of letters, digits, '.', '_' and '-' that starts with a letter or "
-            f"digit (it stands in URLs), got {name!r}"
-        )
-    example_texts = list(example_texts)
-    if not example_texts:
-        raise ValueError("expected at least one example text, got none: the card shows its answer")
-    model_folder = Path(directory) / name
-    version = next_version(model_folder) if version is None else version
-    target = model_folder / str(version)
-    if version < 1:
-        raise ValueError(f"expected a version from 1 on, got {version}")
-    _refuse_existing(target)
-
-    draft = model_folder / f".export-{version}-{uuid.uuid4().hex[:8]}"  # no number: never served
+    target = destination(directory, name, version)
+    _check_examples(signatures, examples)
+    draft = target.with_name(f".export-{target.name}-{uuid.uuid4().hex[:8]}")  # never served
     draft.mkdir(parents=True)
     try:
-        functions = trace_signatures(translator)
-        save_functions(functions, translator, draft)
-        requests = _requests(functions, example_texts)
+        functions = {key: f.get_concrete_function() for key, f in signatures.items()}
+        save_functions(functions, module, draft)
+        examples = {key: _arrays(functions[key], rows) for key, rows in examples.items()}
+        requests = _requests(functions, examples, unusual or {})
         expected = [_in_python(functions, *request) for request in requests]
-        answers = verify_export(draft, requests, expected)
+        answers = verify_export(draft, [(key, _as_json(rows)) for key, rows in requests], expected)
         write_signatures_json(draft)
-        write_warmup(draft, name, _warmup_requests(requests, len(example_texts)))
-        examples = _examples(answers[0], example_texts)
-        text = render_card(card, target, read_signatures(draft), examples)
+        write_warmup(draft, name, _warmup_requests(examples))
+        shown = requests[0][1]
+        outputs = _to_arrays(functions[DEFAULT_SIGNATURE], answers[0])
+        if not takes_strings(shown):
+            (draft / EXAMPLES_FILE).write_text(example_request(shown) + "\n", encoding="utf-8")
+        text = render_card(card, target, read_signatures(draft), shown, outputs)
         (draft / "README.md").write_text(text, encoding="utf-8")
         _refuse_existing(target)  # another export may have taken it meanwhile
         os.rename(draft, target)
@@ -97,33 +90,45 @@ def export_saved_model(translator, directory, name, *, card, example_texts, vers
     return target
 
 
+def destination(directory, name, version=None):
+    """Returns the folder of the version to write, the next free one by default.
+
+    Raises:
+        ValueError, FileExistsError: as `export_saved_model`, which asks this first; ask it yourself
+            before long work.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ValueError(
+            f"expected a name of letters, digits, '.', '_' and '-' that starts with a letter or "
+            f"digit (it stands in URLs), got {name!r}"
+        )
+    model_folder = Path(directory) / name
+    version = next_version(model_folder) if version is None else version
+    if version < 1:
+        raise ValueError(f"expected a version from 1 on, got {version}")
+    target = model_folder / str(version)
+    _refuse_existing(target)
+    return target
+
+
 def next_version(model_folder):
     """Returns one more than the highest version in a model's folder; 1 where there is none."""
     return 1 + max(versions(model_folder), default=0)
 
 
-def trace_signatures(translator):
-    """Returns a dict from signature name to the translator's concrete function for it."""
-    functions = {}
-    for signature, (method, arguments) in TRANSLATOR_SIGNATURES.items():
-        if signature == "align" and not translator.attends:
-            continue
-        specs = [tf.TensorSpec([None], tf.string, name=argument) for argument in arguments]
-        function = tf.function(getattr(translator, method), input_signature=specs)
-        functions[signature] = function.get_concrete_function()
-    return functions
-
-
-def save_functions(functions, translator, path):
+def save_functions(functions, module, path):
     """Saves concrete functions, with the variables and tables they use, as a SavedModel."""
-    module = tf.Module()
-    module.weights = list(_used_variables(functions.values()))
-    module.tables = [
+    saved = tf.Module()
+    saved.weights = list(_used_variables(functions.values()))
+    saved.tables = [
         part
-        for part in tf.train.TrackableView(translator).descendants()
+        for part in (tf.train.TrackableView(module).descendants() if module is not None else ())
         if isinstance(part, tf.saved_model.experimental.TrackableResource)
     ]
-    tf.saved_model.save(module, str(path), signatures=functions)
+    # An export is not trained: without this, the gradients of fused kernels would be saved as well,
+    # and some of what they capture from the forward pass cannot be.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(saved, str(path), signatures=functions, options=options)
 
 
 def _used_variables(functions):
@@ -139,15 +144,39 @@ def _refuse_existing(target):
         )
 
 
-def _requests(functions, texts):
-    """The `(signature, inputs)` to verify: all texts and unusual ones together, then one alone."""
-    requests = []
-    for batch in ([*texts, *_UNUSUAL_TEXTS], texts[:1]):
-        targets = _in_python(functions, "serving_default", {"text": batch})["text"]
-        values = {"text": batch, "source": batch, "target": targets}
-        for signature in functions:
-            _, arguments = TRANSLATOR_SIGNATURES[signature]
-            requests.append((signature, {argument: values[argument] for argument in arguments}))
+def _check_examples(signatures, examples):
+    if DEFAULT_SIGNATURE not in signatures or signatures.keys() != examples.keys():
+        raise ValueError(
+            f"expected signatures with {DEFAULT_SIGNATURE!r} among them, and examples of each, got "
+            f"signatures {sorted(signatures)} and examples of {sorted(examples)}"
+        )
+    for key, inputs in examples.items():
+        counts = {name: len(rows) for name, rows in inputs.items()}
+        if not counts or 0 in counts.values() or len(set(counts.values())) > 1:
+            raise ValueError(
+                f"expected at least one example of {key!r}, equally many for each of its inputs, "
+                f"got {counts}: the card shows its answer"
+            )
+
+
+def _arrays(function, inputs):
+    """Rows of whatever kind as arrays of the dtypes that the signature declares."""
+    specs = {spec.name: spec for spec in tf.nest.flatten(function.structured_input_signature)}
+    if inputs.keys() != specs.keys():
+        raise ValueError(f"expected the inputs {sorted(specs)}, got {sorted(inputs)}")
+    return {name: tf.constant(rows, specs[name].dtype).numpy() for name, rows in inputs.items()}
+
+
+def _requests(functions, examples, unusual):
+    """The `(signature, inputs)` to verify: what the card shows, all rows together, one alone."""
+    requests = [(DEFAULT_SIGNATURE, first_rows(examples[DEFAULT_SIGNATURE]))]
+    for key, rows in examples.items():
+        everything = rows
+        if key in unusual:
+            more = _arrays(functions[key], unusual[key])
+            everything = {name: np.concatenate([rows[name], more[name]]) for name in rows}
+        for batch in (everything, {name: array[:1] for name, array in rows.items()}):
+            requests.append((key, batch))
     return requests
 
 
@@ -155,21 +184,26 @@ def _in_python(functions, signature, inputs):
     """What a function answers here, as nested lists."""
     with tf.device("CPU:0"):  # where the export is verified; other devices round differently
         outputs = functions[signature](**{name: tf.constant(v) for name, v in inputs.items()})
-    return {name: _decoded(tensor.numpy().tolist()) for name, tensor in outputs.items()}
+    return _as_json({name: tensor.numpy() for name, tensor in outputs.items()})
 
 
-def _decoded(value):
-    if isinstance(value, list):
-        return [_decoded(item) for item in value]
-    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+def _as_json(arrays):
+    return {name: to_json(array.tolist()) for name, array in arrays.items()}
 
 
-def _warmup_requests(requests, count):
-    """The verified requests without the unusual texts: warm-up should look like real traffic."""
-    for signature, inputs in requests:
-        yield WarmupRequest(signature, {name: values[:count] for name, values in inputs.items()})
+def _warmup_requests(examples):
+    """The examples together and the first alone; real traffic, without what is unusual."""
+    for size in (None, 1):
+        for key, rows in examples.items():
+            yield WarmupRequest(key, {name: array[:size] for name, array in rows.items()})
 
 
-def _examples(answer, texts):
-    """`(input, output, score)` of every example text, from the answer of `serving_default`."""
-    return [(t, answer["text"][i], np.float32(answer["score"][i])) for i, t in enumerate(texts)]
+def _to_arrays(function, answer):
+    """An answer in JSON as arrays of the dtypes that the signature declares."""
+    arrays = {}
+    for name, spec in function.structured_outputs.items():
+        if spec.dtype == tf.string:
+            arrays[name] = np.array(to_bytes(answer[name]), object)
+        else:
+            arrays[name] = np.array(answer[name], spec.dtype.as_numpy_dtype)
+    return arrays

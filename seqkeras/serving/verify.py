@@ -55,6 +55,20 @@ def run_in_plain_tensorflow(path, requests):
     return json.loads(process.stdout)
 
 
+def to_json(value):
+    """Decodes every byte string of a nested list; what is no UTF-8 becomes lone surrogates."""
+    if isinstance(value, list):
+        return [to_json(item) for item in value]
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+
+
+def to_bytes(value):
+    """Encodes every string of a nested list; undoes `to_json`."""
+    if isinstance(value, list):
+        return [to_bytes(item) for item in value]
+    return value.encode("utf-8", "surrogateescape")
+
+
 def verify_export(path, requests, expected):
     """Checks that an export answers in a fresh process with plain TensorFlow as it should.
 

@@ -34,25 +34,44 @@ def find_version(model_dir):
     return path / str(found[-1])
 
 
+def load_functions(model_dir):
+    """Loads an export's signatures as functions of keyword arrays.
+
+    Args:
+        model_dir: See `find_version`.
+
+    Returns:
+        Dict from signature name to function; it takes arrays or nested lists by the inputs' names,
+        and returns a dict of tensors.
+    """
+    loaded = tf.saved_model.load(str(find_version(model_dir)))
+    return {name: _with_arrays(function, loaded) for name, function in loaded.signatures.items()}
+
+
 def load_signatures(model_dir):
-    """Returns what `seqkeras.decoding.corpus.signatures` does, of an export on disk.
+    """Returns what `seqkeras.decoding.corpus.signatures` does, of a translator's export.
 
     Args:
         model_dir: See `find_version`.
     """
-    loaded = tf.saved_model.load(str(find_version(model_dir)))
+    served = load_functions(model_dir)
     functions = {}
     for name, arguments in SIGNATURES.items():
-        served = loaded.signatures.get("serving_default" if name == "translate" else name)
-        if served is not None:
-            functions[name] = _positional(served, arguments, loaded)
+        function = served.get("serving_default" if name == "translate" else name)
+        if function is not None:
+            functions[name] = _positional(function, arguments)
     return functions
 
 
-def _positional(function, arguments, owner):
-    def call(*values):
-        tensors = [tf.constant(value, tf.string) for value in values]
-        return function(**dict(zip(arguments, tensors, strict=True)))
+def _with_arrays(function, owner):
+    specs = function.structured_input_signature[1]
+
+    def call(**values):
+        return function(**{name: tf.constant(v, specs[name].dtype) for name, v in values.items()})
 
     call.owner = owner  # it owns the variables: kept alive as long as the function
     return call
+
+
+def _positional(function, arguments):
+    return lambda *values: function(**dict(zip(arguments, values, strict=True)))

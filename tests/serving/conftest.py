@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seqkeras.serving import ModelCard, export_saved_model
+from seqkeras.serving import ModelCard, export_translator
 
 ALPHABET = string.ascii_lowercase + " "
 UNKNOWN = "⁇"
@@ -119,6 +119,6 @@ def examples():
 def export(caesar, card, examples, tmp_path_factory):
     """The path of an export, `…/models/caesar/1`. Do not change what lies there."""
     directory = tmp_path_factory.mktemp("export") / "models"
-    return export_saved_model(
+    return export_translator(
         caesar.translator, directory, "caesar", card=card, example_texts=examples
     )

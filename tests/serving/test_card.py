@@ -84,8 +84,10 @@ def test_what_the_author_said_is_there(text):
 
 def test_cells_stay_in_their_row_and_only_a_few_examples_are_shown():
     card = ModelCard("s", "t", {"a|b": "c\nd"}, {})
-    pairs = [(f"in {i}", f"out {i}", np.float32(-0.2)) for i in range(9)]
-    text = render_card(card, Path("models", "m", "3"), {}, pairs)
+    inputs = {"text": np.array([b"in %d" % i for i in range(9)], object)}
+    outputs = {"text": np.array([b"out %d" % i for i in range(9)], object)}
+    outputs["score"] = np.full(9, -0.2, "float32")
+    text = render_card(card, Path("models", "m", "3"), {}, inputs, outputs)
     assert "| a\\|b | c d |" in text
     assert "in 4" in text
     assert "in 5" not in text

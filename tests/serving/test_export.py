@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,9 +11,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seqkeras.serving import ExportError, export_saved_model
+from seqkeras.serving import ExportError, export_saved_model, export_translator, load_functions
 from seqkeras.serving import export as export_module
 from seqkeras.serving.export import next_version, versions
+from seqkeras.serving.rest import parse_predict
+from seqkeras.serving.signatures import read_signatures
+from seqkeras.serving.warmup import read_warmup
 
 pytestmark = pytest.mark.tensorflow
 
@@ -83,13 +87,13 @@ def unverified(monkeypatch):
 def test_versions_count_up(caesar, card, tmp_path):
     export_options = {"card": card, "example_texts": ["a"]}
     (tmp_path / "m" / ".export-7-x").mkdir(parents=True)  # what a killed export leaves
-    first = export_saved_model(caesar.translator, tmp_path, "m", **export_options)
-    tenth = export_saved_model(caesar.translator, tmp_path, "m", version=10, **export_options)
+    first = export_translator(caesar.translator, tmp_path, "m", **export_options)
+    tenth = export_translator(caesar.translator, tmp_path, "m", version=10, **export_options)
     assert (first.name, tenth.name) == ("1", "10")
     assert versions(tmp_path / "m") == [1, 10]
     assert next_version(tmp_path / "m") == 11
     with pytest.raises(FileExistsError, match="give another version"):
-        export_saved_model(caesar.translator, tmp_path, "m", version=10, **export_options)
+        export_translator(caesar.translator, tmp_path, "m", version=10, **export_options)
 
 
 @pytest.mark.usefixtures("unverified")
@@ -102,7 +106,7 @@ def test_a_watcher_never_sees_half_an_export(caesar, card, tmp_path, monkeypatch
         seen.append(versions(tmp_path / "m"))
 
     monkeypatch.setattr(export_module, "write_warmup", look)
-    path = export_saved_model(caesar.translator, tmp_path, "m", card=card, example_texts=["a"])
+    path = export_translator(caesar.translator, tmp_path, "m", card=card, example_texts=["a"])
     assert seen == [[]]
     assert [p.name for p in path.parent.iterdir()] == ["1"]
     assert path.stat().st_mode & 0o055 == 0o755 & 0o055 & ~_umask()  # others may read it
@@ -131,7 +135,7 @@ class Echo(tf.Module):
 
 @pytest.mark.usefixtures("unverified")
 def test_a_model_without_attention_has_no_align(card, tmp_path):
-    path = export_saved_model(Echo(), tmp_path, "echo", card=card, example_texts=["a"])
+    path = export_translator(Echo(), tmp_path, "echo", card=card, example_texts=["a"])
     signatures = tf.saved_model.load(str(path)).signatures
     assert sorted(signatures) == ["n_best", "score", "serving_default"]
     assert "`align`" not in (path / "README.md").read_text(encoding="utf-8")
@@ -147,8 +151,112 @@ class NeedsPython(Echo):
 
 def test_an_export_that_fails_elsewhere_never_gets_out(card, tmp_path):
     with pytest.raises(ExportError, match="(?s)to run in plain TensorFlow.*pyfunc"):
-        export_saved_model(NeedsPython(), tmp_path, "m", card=card, example_texts=["a"])
+        export_translator(NeedsPython(), tmp_path, "m", card=card, example_texts=["a"])
     assert list((tmp_path / "m").iterdir()) == []
+
+
+class Mean(tf.Module):
+    """Series in, numbers out: the mean of each series' real steps, times a weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = tf.Variable(3.0)
+
+    def signatures(self):
+        specs = [
+            tf.TensorSpec([None, None, 2], tf.float32, name="series"),
+            tf.TensorSpec([None], tf.int32, name="length"),
+        ]
+        return {"serving_default": tf.function(self.mean, input_signature=specs)}
+
+    def mean(self, series, length):
+        mask = tf.sequence_mask(length, tf.shape(series)[1])[:, :, None]
+        total = tf.reduce_sum(tf.where(mask, series, 0.0), axis=1)
+        means = self.weight * total / tf.cast(length, tf.float32)[:, None]
+        return {"mean": tf.reduce_mean(means, axis=1), "means": means}
+
+
+SERIES = np.arange(36, dtype="float32").reshape(3, 6, 2) / 7.0
+LENGTH = np.array([6, 1, 4])
+
+
+@pytest.fixture(scope="module")
+def numeric(card, tmp_path_factory):
+    """The path of an export that takes numbers."""
+    return export_saved_model(
+        None,
+        tmp_path_factory.mktemp("numeric") / "models",
+        "mean",
+        signatures=Mean().signatures(),
+        examples={"serving_default": {"series": SERIES, "length": LENGTH}},
+        unusual={"serving_default": {"series": np.full((1, 6, 2), np.inf), "length": [6]}},
+        card=card,
+    )
+
+
+def test_numbers_in_numbers_out(numeric, tmp_path):
+    moved = shutil.copytree(numeric, tmp_path / "1")
+    answer = load_functions(moved)["serving_default"](series=SERIES[:2], length=LENGTH[:2])
+    wanted = [3 * SERIES[0].mean(axis=0), 3 * SERIES[1, 0]]
+    np.testing.assert_allclose(answer["means"], wanted, rtol=1e-6)
+
+
+def test_warmup_of_numbers_has_the_declared_types(numeric):
+    together, alone = read_warmup(numeric)
+    np.testing.assert_array_equal(together.inputs["series"], SERIES)
+    assert together.inputs["length"].dtype == np.int32
+    np.testing.assert_array_equal(alone.inputs["length"], LENGTH[:1])
+
+
+def test_the_card_of_numbers_can_be_pasted(numeric):
+    text = (numeric / "README.md").read_text(encoding="utf-8")
+    assert "| 6 × 2 numbers | 6 |" in text
+    assert "saved_model_cli" not in text
+    program, printed, *_ = re.findall(r"```\w*\n(.*?)```", text, flags=re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        encoding="utf-8",
+        cwd=numeric.parents[2],
+        check=True,
+    )
+    assert done.stdout == printed
+    wanted = 3 * SERIES[0].mean()
+    assert float(printed.split()[0]) == pytest.approx(wanted, rel=1e-6)
+    assert "-d @models/mean/1/examples.json" in text
+    request = parse_predict((numeric / "examples.json").read_bytes(), read_signatures(numeric))
+    np.testing.assert_allclose(request.inputs["series"], SERIES, rtol=1e-7)
+    np.testing.assert_array_equal(request.inputs["length"], LENGTH)
+
+
+@pytest.mark.parametrize(
+    ("examples", "message"),
+    [
+        ({}, "examples of each"),
+        ({"serving_default": {"series": SERIES[:0], "length": []}}, "at least one example"),
+        ({"serving_default": {"series": SERIES, "length": [1]}}, "equally many"),
+        ({"serving_default": {"series": SERIES}}, r"expected the inputs \['length', 'series'\]"),
+    ],
+)
+def test_examples_that_do_not_fit_are_told(card, tmp_path, examples, message):
+    signatures = Mean().signatures()
+    with pytest.raises(ValueError, match=message):
+        export_saved_model(None, tmp_path, "m", signatures=signatures, examples=examples, card=card)
+
+
+def test_a_card_needs_one_value_per_row(card, tmp_path):
+    specs = [tf.TensorSpec([None, 2], tf.float32, name="x")]
+    double = tf.function(lambda x: {"y": 2 * x}, input_signature=specs)
+    with pytest.raises(ValueError, match="one value per row"):
+        export_saved_model(
+            None,
+            tmp_path,
+            "m",
+            signatures={"serving_default": double},
+            examples={"serving_default": {"x": [[1, 2]]}},
+            card=card,
+        )
+    assert not list((tmp_path / "m").iterdir())
 
 
 @pytest.mark.parametrize(
@@ -163,5 +271,5 @@ def test_an_export_that_fails_elsewhere_never_gets_out(card, tmp_path):
 def test_mistakes_are_told_before_any_work(card, tmp_path, options, message):
     options = {"name": "m", "example_texts": ["a"], **options}
     with pytest.raises(ValueError, match=message):
-        export_saved_model(None, tmp_path, card=card, **options)
+        export_translator(None, tmp_path, card=card, **options)
     assert list(tmp_path.iterdir()) == []

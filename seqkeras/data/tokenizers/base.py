@@ -8,11 +8,12 @@ never come out of text, whatever the text says, but for `UNK`.
 
 import json
 import pathlib
+from collections import Counter
 
 import tensorflow as tf
 
 from seqkeras.constants import END, PAD, SPECIAL_TOKENS, START, UNK
-from seqkeras.data.tokenizers.normalization import WHITESPACE, normalize
+from seqkeras.data.tokenizers.normalization import WHITESPACE, normalize, normalize_in_batches
 
 UNKNOWN_SURFACE = "\u2047"  # ⁇, what an unknown token reads as in decoded text
 _FORMAT = "seqkeras.tokenizer"
@@ -21,9 +22,10 @@ _FORMAT = "seqkeras.tokenizer"
 class Tokenizer(tf.Module):
     """Base of the tokenizers: text in, ids out, and back, inside or outside a graph.
 
-    A subclass sets `kind`, and has `train(texts, vocabulary_size, **options)`,
-    `_tokenize(texts)`, which turns normalised texts into ids, and `_join(pieces)`, which turns
-    pieces into texts.
+    A subclass sets `kind`, and has `_tokenize(texts)`, which turns normalised texts into ids, and
+    `_join(pieces)`, which turns pieces into texts. One that learns more than a list of the most
+    frequent tokens has a `train(texts, vocabulary_size, **options)` of its own; for the others it
+    is enough to have `_split(texts)`, which turns normalised texts into ragged tokens.
 
     Args:
         vocabulary: list of str. Token of every id, the four `SPECIAL_TOKENS` first.
@@ -46,6 +48,25 @@ class Tokenizer(tf.Module):
         surfaces = [self._surface(token) for token in vocabulary]
         surfaces[UNK] = UNKNOWN_SURFACE
         self._surfaces = tf.constant(surfaces)
+
+    @classmethod
+    def train(cls, texts, vocabulary_size, lowercase=False):
+        """Returns a tokenizer whose vocabulary is the most frequent tokens of the texts.
+
+        Args:
+            texts: list of str.
+            vocabulary_size: int. Largest size, the four special tokens included.
+            lowercase: bool. Whether text is lowered first.
+
+        Raises:
+            ValueError: if there is nothing to train on, or no place but for the special tokens.
+        """
+        counts = Counter()
+        for lines in normalize_in_batches(texts, lowercase, cls.whitespace):
+            tokens, _, numbers = tf.unique_with_counts(cls._split(lines).values)
+            for token, number in zip(tokens.numpy(), numbers.numpy().tolist(), strict=True):
+                counts[token.decode()] += number
+        return cls(frequent_tokens(counts, vocabulary_size), lowercase)
 
     @property
     def vocabulary(self):

@@ -1,12 +1,9 @@
 """One token for every Unicode character, the space included."""
 
-from collections import Counter
-
 import tensorflow as tf
 
 from seqkeras.constants import SPECIAL_TOKENS, UNK
-from seqkeras.data.tokenizers.base import Tokenizer, frequent_tokens
-from seqkeras.data.tokenizers.normalization import normalize_in_batches
+from seqkeras.data.tokenizers.base import Tokenizer
 from seqkeras.data.tokenizers.tables import static_table
 
 
@@ -42,20 +39,9 @@ class CharacterTokenizer(Tokenizer):
         ids = range(len(SPECIAL_TOKENS), len(vocabulary))
         self._ids = static_table([ord(character) for character in characters], ids, UNK)
 
-    @classmethod
-    def train(cls, texts, vocabulary_size, lowercase=False):
-        """Returns a tokenizer of the most frequent characters of the texts.
-
-        Args:
-            texts: list of str.
-            vocabulary_size: int. Largest size, the four special tokens included.
-            lowercase: bool. Whether text is lowered first.
-        """
-        counts = Counter()
-        for lines in normalize_in_batches(texts, lowercase):
-            for line in lines.numpy():
-                counts.update(line.decode())
-        return cls(frequent_tokens(counts, vocabulary_size), lowercase)
+    @staticmethod
+    def _split(texts):
+        return tf.strings.unicode_split(texts, "UTF-8")
 
     def _tokenize(self, texts):
         codepoints = tf.strings.unicode_decode(texts, "UTF-8")

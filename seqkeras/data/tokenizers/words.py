@@ -1,12 +1,9 @@
 """One token for every word, number and punctuation mark, as a regular expression finds them."""
 
-from collections import Counter
-
 import tensorflow as tf
 
 from seqkeras.constants import SPECIAL_TOKENS, UNK
-from seqkeras.data.tokenizers.base import Tokenizer, frequent_tokens
-from seqkeras.data.tokenizers.normalization import normalize_in_batches
+from seqkeras.data.tokenizers.base import Tokenizer
 from seqkeras.data.tokenizers.tables import static_table
 
 # A number with its points and commas, or a word with its inner hyphens and apostrophes, or else
@@ -45,31 +42,15 @@ class WordTokenizer(Tokenizer):
         ids = range(len(SPECIAL_TOKENS), len(vocabulary))
         self._ids = static_table(vocabulary[len(SPECIAL_TOKENS) :], ids, UNK)
 
-    @classmethod
-    def train(cls, texts, vocabulary_size, lowercase=False):
-        """Returns a tokenizer of the most frequent words of the texts.
-
-        Args:
-            texts: list of str.
-            vocabulary_size: int. Largest size, the four special tokens included.
-            lowercase: bool. Whether text is lowered first.
-        """
-        counts = Counter()
-        for lines in normalize_in_batches(texts, lowercase):
-            counts.update(_words(lines).values.numpy().tolist())
-        counts = {word.decode(): count for word, count in counts.items()}
-        return cls(frequent_tokens(counts, vocabulary_size), lowercase)
+    @staticmethod
+    def _split(texts):
+        return tf.strings.split(tf.strings.regex_replace(texts, _TOKEN, r"\1 "))
 
     def _tokenize(self, texts):
-        words = _words(texts)
+        words = self._split(texts)
         return words.with_values(self._ids.lookup(words.values))
 
     def _join(self, pieces):
         texts = tf.strings.reduce_join(pieces, axis=1, separator=" ")
         texts = tf.strings.regex_replace(texts, _NO_SPACE_BEFORE, r"\1")
         return tf.strings.regex_replace(texts, _NO_SPACE_AFTER, r"\1")
-
-
-def _words(texts):
-    """Returns the ragged words `(B, None)` of normalised texts `(B,)`."""
-    return tf.strings.split(tf.strings.regex_replace(texts, _TOKEN, r"\1 "))

@@ -19,13 +19,15 @@ class Progress(keras.callbacks.Callback):
             `TokenCrossentropy().token_count`; None: speed is given in steps per second.
         seconds: float, time between two lines.
         stream: Text file to write to; None: standard output.
+        budget: `TimeBudget` of the run, whose end may come before the last epoch, or None.
     """
 
-    def __init__(self, token_count=None, seconds=10.0, stream=None):
+    def __init__(self, token_count=None, seconds=10.0, stream=None, budget=None):
         super().__init__()
         self.token_count = token_count
         self.seconds = seconds
         self.stream = stream
+        self.budget = budget
         self._epoch = 0
         self._warm = False
         self._restart()
@@ -52,11 +54,14 @@ class Progress(keras.callbacks.Callback):
             return
         steps = self.params["steps"]
         left = (self.params["epochs"] - self._epoch) * steps - (batch + 1)
+        seconds_left = left * elapsed / self._steps
+        if self.budget is not None and self.budget.minutes is not None:
+            seconds_left = min(seconds_left, 60 * (self.budget.minutes - self.budget.elapsed))
         self._print(
             f"step {batch + 1}/{steps}",
             *_numbers(logs),
             self._speed(elapsed),
-            f"{format_seconds(left * elapsed / self._steps)} left",
+            f"{format_seconds(max(0.0, seconds_left))} left",
         )
         self._restart()
 

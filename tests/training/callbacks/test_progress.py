@@ -5,6 +5,7 @@ import pytest
 
 from seqkeras.training.callbacks import progress as module
 from seqkeras.training.callbacks.progress import Progress, format_seconds
+from seqkeras.training.callbacks.time_budget import TimeBudget
 
 
 class Clock:
@@ -51,6 +52,12 @@ def test_prints_a_line_every_ten_seconds_and_one_per_epoch(clock):
 def test_without_a_token_count_speed_is_in_steps(clock, capsys):
     run(Progress(seconds=1.0), clock, epochs=1, steps=2, seconds=2.0)
     assert "0.5 steps/s" in capsys.readouterr().out
+
+
+def test_a_budget_may_end_before_the_epochs(clock):
+    stream, budget = io.StringIO(), TimeBudget(minutes=1.5)  # one that has not begun: 90 s left
+    run(Progress(stream=stream, budget=budget), clock, epochs=100)
+    assert "0:01:30 left" in stream.getvalue().splitlines()[0]
 
 
 def test_format_seconds():

@@ -1,0 +1,249 @@
+r"""Times recurrent layers against Keras', PyTorch's and their own matmuls.
+
+    python benchmarks/recurrent.py --torch-python TORCH/bin/python
+    python benchmarks/recurrent.py --layers lstm --shapes 32x64x256x256 --masked
+    python benchmarks/recurrent.py --variants
+    python benchmarks/recurrent.py --inference --torch-python TORCH/bin/python
+
+A training step is the outputs and the gradients by inputs and weights, compiled, of one layer. The
+contestants take turns; PyTorch works in a process of its own. The floor is what no recurrent layer
+can do without: the matmuls of a step alone, in the order in which they depend on each other.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import sys
+import time
+
+from protocol import Worker
+
+HERE = pathlib.Path(__file__).parent
+SHAPES = ("32x64x256x256", "20x35x650x650", "64x128x512x512")
+BLOCKS = {"lstm": 4, "gru": 3, "simple_rnn": 1}
+VARIANTS = ("lstmp", "irnn", "orthogonal", "peephole_lstm")
+
+
+def build(kind, layer, shape):
+    """Returns a Keras layer, ours or Keras' own, built for `(B, T, D, H)`."""
+    import keras
+
+    from seqkeras import layers
+
+    batch, steps, features, units = shape
+    options = {"return_sequences": True}
+    names = {"lstm": "LSTM", "gru": "GRU", "simple_rnn": "SimpleRNN"}
+    if layer in names:
+        made = getattr(layers if kind == "seqkeras" else keras.layers, names[layer])
+        made = made(units, **options)
+    else:
+        cell = {
+            "lstmp": lambda: layers.ProjectedLSTMCell(units, units // 2),
+            "irnn": lambda: layers.IRNNCell(units),
+            "orthogonal": lambda: layers.OrthogonalRNNCell(units),
+            "peephole_lstm": lambda: layers.PeepholeLSTMCell(units),
+        }[layer]()
+        made = (layers if kind == "seqkeras" else keras.layers).RNN(cell, **options)
+    made.build((batch, steps, features))
+    return made
+
+
+def training_step(kind, layer, shape, masked):
+    """Returns a function without arguments that does one training step and waits for it."""
+    import numpy as np
+    import tensorflow as tf
+
+    batch, steps, features, _ = shape
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.normal(size=(batch, steps, features)), tf.float32)
+    lengths = rng.integers(steps // 2, steps + 1, (batch, 1))
+    mask = tf.constant(np.arange(steps) < lengths) if masked else None
+    made = build(kind, layer, shape)
+    width = made.compute_output_shape(x.shape)[-1]
+    by_y = tf.constant(rng.normal(size=(batch, steps, width)), tf.float32)
+    variables = [weight.value for weight in made.trainable_weights]
+
+    @tf.function(autograph=False)
+    def step(x, by_y):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = made(x, mask=mask, training=True)
+        return tape.gradient(y, [x, *variables], output_gradients=by_y)
+
+    return lambda: step(x, by_y)[0].numpy()
+
+
+def inference(kind, layer, shape):
+    """Returns a function without arguments that runs the layer once and waits for it."""
+    import numpy as np
+    import tensorflow as tf
+
+    batch, steps, features, _ = shape
+    x = tf.constant(np.random.default_rng(0).normal(size=(batch, steps, features)), tf.float32)
+    made = build(kind, layer, shape)
+    run = tf.function(lambda x: made(x, training=False), autograph=False)
+    return lambda: run(x).numpy()
+
+
+def floor_step(layer, shape):
+    """Returns a function that does the matmuls of a training step of the layer, and no more."""
+    import numpy as np
+    import tensorflow as tf
+
+    batch, steps, features, units = shape
+    columns = BLOCKS[layer] * units
+    rng = np.random.default_rng(0)
+    x, w, u, h, a = (
+        tf.constant(rng.normal(size=size) / 30, tf.float32)
+        for size in (
+            (steps * batch, features),
+            (features, columns),
+            (units, columns),
+            (batch, units),
+            (batch, columns),
+        )
+    )
+
+    def repeat(body, variables):
+        loop = tf.while_loop(lambda t, *_: t < steps, body, (0, *variables))
+        return loop[1:]
+
+    @tf.function(autograph=False)
+    def step(x):
+        z = tf.matmul(x, w)
+        _, by_a = repeat(lambda t, h, _: (t + 1, h, tf.matmul(h, u)), (h, a))
+        u_transposed = tf.transpose(u)
+        _, by_h = repeat(lambda t, a, _: (t + 1, a, tf.matmul(a, u_transposed)), (a, h))
+        hs = tf.zeros([steps * batch, units])
+        by_u = tf.matmul(hs, z, transpose_a=True)
+        by_w = tf.matmul(x, z, transpose_a=True)
+        by_x = tf.matmul(z, w, transpose_b=True)
+        return by_x, by_a, by_h, by_u, by_w
+
+    return lambda: step(x)[0].numpy()
+
+
+class Local:
+    """A contestant in this process."""
+
+    def __init__(self, run):
+        self.run = run
+
+    def window(self, repeats):
+        start = time.perf_counter()
+        for _ in range(repeats):
+            self.run()
+        return (time.perf_counter() - start) / repeats
+
+
+class Remote:
+    """PyTorch, in a process of its own."""
+
+    def __init__(self, worker, **job):
+        self.worker, self.job = worker, job
+
+    def window(self, repeats):
+        return self.worker.ask(cmd="run", repeats=repeats, **self.job)["seconds"] / repeats
+
+
+def contestants(layer, shape, options, worker):
+    """Returns a dict from a name to what has `window(repeats) -> seconds`."""
+    if options.inference:
+        found = {kind: Local(inference(kind, layer, shape)) for kind in ("seqkeras", "keras")}
+    else:
+        found = {
+            kind: Local(training_step(kind, layer, shape, options.masked))
+            for kind in ("seqkeras", "keras")
+        }
+        if layer in BLOCKS:
+            found["matmuls"] = Local(floor_step(layer, shape))
+    if worker is not None and layer in BLOCKS and not options.masked:
+        mode = "inference" if options.inference else "training"
+        found["torch"] = Remote(worker, layer=layer, shape=list(shape), mode=mode)
+    return found
+
+
+def race(found, windows, seconds):
+    """Lets the contestants take turns; returns a dict of lists of milliseconds."""
+    repeats = {}
+    for name, contestant in found.items():
+        contestant.window(2)  # tracing, caches
+        repeats[name] = max(1, round(seconds / contestant.window(2)))
+    times = {name: [] for name in found}
+    for window in range(windows):
+        names = list(found) if window % 2 == 0 else list(found)[::-1]
+        for name in names:
+            times[name].append(1e3 * found[name].window(repeats[name]))
+    return times
+
+
+def row(title, times):
+    """Returns a line of the table: medians (smallest), and how many times as fast ours is."""
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    ours = medians["seqkeras"]
+    cells = [title, f"{ours:.2f} ({min(times['seqkeras']):.2f})"]
+    for name in ("keras", "torch", "matmuls"):
+        if name not in medians:
+            cells += ["", ""]
+            continue
+        cells.append(f"{medians[name]:.2f} ({min(times[name]):.2f})")
+        cells.append(f"{ours / medians[name] if name == 'matmuls' else medians[name] / ours:.2f}")
+    return "| " + " | ".join(cells) + " |"
+
+
+HEADER = """\
+| layer, B x T x D x H | seqkeras, ms (least) | keras | ratio | PyTorch | ratio | matmuls | share |
+| --- | --- | --- | --- | --- | --- | --- | --- |"""
+
+
+def parse_options():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--layers", nargs="+", default=list(BLOCKS), choices=[*BLOCKS, *VARIANTS])
+    parser.add_argument("--shapes", nargs="+", default=list(SHAPES), help="BxTxDxH")
+    parser.add_argument("--masked", action="store_true", help="with a mask of T/2 to T real steps")
+    parser.add_argument("--variants", action="store_true", help="the cells that Keras lacks")
+    parser.add_argument("--inference", action="store_true", help="B = 1, T = 256, D = H = 256")
+    parser.add_argument("--torch-python", help="Python that has PyTorch")
+    parser.add_argument("--windows", type=int, default=9)
+    parser.add_argument("--seconds", type=float, default=0.4, help="length of a window")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--output", type=pathlib.Path, help="file for all windows, JSON")
+    options = parser.parse_args()
+    if options.variants:
+        options.layers = list(VARIANTS)
+    if options.inference:
+        options.shapes = ["1x256x256x256"]
+    return options
+
+
+def main():
+    options = parse_options()
+    threads = str(options.threads)
+    os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = threads
+    worker = None
+    if options.torch_python:
+        environment = {"OMP_NUM_THREADS": threads}
+        command = [options.torch_python, str(HERE / "recurrent_torch.py")]
+        worker = Worker(command, environment, pathlib.Path(os.devnull))
+    print(HEADER)
+    everything = {}
+    for layer in options.layers:
+        for text in options.shapes:
+            shape = tuple(int(size) for size in text.split("x"))
+            found = contestants(layer, shape, options, worker)
+            times = race(found, options.windows, options.seconds)
+            everything[f"{layer} {text}"] = times
+            print(row(f"{layer}, {text}", times), flush=True)
+    if worker is not None:
+        worker.quit()
+    if options.output:
+        options.output.write_text(json.dumps(everything, indent=2) + "\n", encoding="utf-8")
+    print(f"load at the end: {os.getloadavg()[0]:.1f}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""The PyTorch side of `recurrent.py`: it answers to lines of JSON (`protocol.py`)."""
+
+import functools
+import time
+
+import torch
+
+from protocol import Channel
+
+LAYERS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "simple_rnn": torch.nn.RNN}
+
+
+@functools.cache
+def job(layer, shape, mode):
+    """Returns a function that does one step."""
+    batch, steps, features, units = shape
+    made = LAYERS[layer](features, units, batch_first=True)
+    x = torch.randn(batch, steps, features, requires_grad=mode == "training")
+    by_y = torch.randn(batch, steps, units)
+    wanted = [x, *made.parameters()]
+
+    def train():
+        y, _ = made(x)
+        torch.autograd.grad(y, wanted, by_y)
+
+    def infer():
+        with torch.no_grad():
+            made(x)
+
+    return train if mode == "training" else infer
+
+
+def main():
+    channel = Channel()
+    while (command := channel.receive())["cmd"] == "run":
+        step = job(command["layer"], tuple(command["shape"]), command["mode"])
+        start = time.perf_counter()
+        for _ in range(command["repeats"]):
+            step()
+        channel.reply(seconds=time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    main()
