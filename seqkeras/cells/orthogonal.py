@@ -27,6 +27,9 @@ from seqkeras.ops.orthogonal import entry_of_angle, rotation
 class PlaneRotations(keras.initializers.Initializer):
     """Parameters with which Q turns the planes (1, 2), (3, 4)... by random angles.
 
+    Angles of the whole circle tell every step from every other, which copying needs; small ones,
+    such as pi/8, nearly add the inputs up, which suits sums over a sequence.
+
     Args:
         max_angle: Angles are uniform in [-max_angle, max_angle], in radians, at most pi.
         seed: int or None.
