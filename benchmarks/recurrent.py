@@ -223,7 +223,8 @@ def parse_options():
 def main():
     options = parse_options()
     threads = str(options.threads)
-    os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = threads
+    os.environ["TF_NUM_INTRAOP_THREADS"] = threads
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", threads)
     worker = None
     if options.torch_python:
         environment = {"OMP_NUM_THREADS": threads}
