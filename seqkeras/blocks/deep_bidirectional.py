@@ -18,7 +18,12 @@ inputs: with concat 2H for every layer but the lowest, where the columns have H.
 
 import keras
 
-from seqkeras.blocks.recurrent_stack import RecurrentStack, check_stack, states_of
+from seqkeras.blocks.recurrent_stack import (
+    RecurrentStack,
+    check_stack,
+    from_config_of_layers,
+    states_of,
+)
 from seqkeras.cells.bidirectional import MERGES, Bidirectional
 from seqkeras.ops.masks import zero_masked
 
@@ -200,12 +205,7 @@ class DeepBidirectional(keras.Layer):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        layers = [
-            keras.saving.deserialize_keras_object(layer, custom_objects=custom_objects)
-            for layer in config.pop("layers")
-        ]
-        return cls(layers, **config)
+        return from_config_of_layers(cls, config, custom_objects)
 
 
 def directed(layer, go_backwards):

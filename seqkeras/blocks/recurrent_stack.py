@@ -249,12 +249,17 @@ class RecurrentStack(keras.Layer):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        layers = [
-            keras.saving.deserialize_keras_object(layer, custom_objects=custom_objects)
-            for layer in config.pop("layers")
-        ]
-        return cls(layers, **config)
+        return from_config_of_layers(cls, config, custom_objects)
+
+
+def from_config_of_layers(cls, config, custom_objects=None):
+    """Makes a layer whose first argument is a list of layers from its config."""
+    config = dict(config)
+    layers = [
+        keras.saving.deserialize_keras_object(layer, custom_objects=custom_objects)
+        for layer in config.pop("layers")
+    ]
+    return cls(layers, **config)
 
 
 def _output_shape(layer, shape):

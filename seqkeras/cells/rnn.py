@@ -2,29 +2,16 @@
 
     h_t = F(h_{t-1}, x_t),  t = 1..T        notes A (1), notes B (1)
 
-Everything that does not depend on h_{t-1} leaves the loop: the projection of all inputs is one
-matmul, the noise of a sequence is drawn once, and what an attention cell derives from its memory is
-computed once (`prepare`). What remains runs by `seqkeras.ops.recurrence`, which has the gradient of
-the whole loop, where it can (`_fused`), else by `seqkeras.ops.scan`.
+Here are the states, masks, shapes and the configuration; `run_cell` has the loop.
 """
-
-import functools
 
 import keras
 from keras import ops, tree
 
-from seqkeras.cells.base import (
-    cell_output_size,
-    check_cell,
-    is_split,
-    kernel_by_hand,
-    takes_training,
-)
-from seqkeras.cells.keras_dropout import draw_masks, forget_masks
+from seqkeras.cells.base import cell_output_size, check_cell, is_split
+from seqkeras.cells.run_cell import How, run_cell
 from seqkeras.cells.stacked import StackedRNNCells
-from seqkeras.ops import recurrence
 from seqkeras.ops.masks import zero_masked
-from seqkeras.ops.scan import masked_scan, scan
 
 
 @keras.saving.register_keras_serializable(package="seqkeras")
@@ -220,69 +207,13 @@ class RNN(keras.Layer):
 
     def _loop(self, sequences, states, mask, training, context):
         """Returns `(output, states)`, batch-major; runs time-major."""
-        fast_gradient, training = training is not False, bool(training)
+        how = How(self.go_backwards, self.unroll, self.zero_output_for_mask)
         inputs = _swap_batch_and_time(sequences)  # (T, B, ...)
         mask = None if mask is None else _swap_batch_and_time(mask)
-        if is_split(self.cell):
-            noise = self.cell.draw_noise(ops.shape(inputs)[1], training)
-            inputs = self.cell.project(inputs, training)
-            if context is None and hasattr(self.cell, "advance"):
-                outputs, states = self._advance(inputs, states, mask, noise, fast_gradient)
-            else:
-                extra = () if context is None else (context,)
-                step = functools.partial(_call_step, self.cell, noise, extra)
-                outputs, states = self._scan(step, inputs, states, mask)
-        else:
-            if training:
-                draw_masks(self.cell, inputs[0], states)
-            outputs, states = self._scan(self._plain_step(training), inputs, states, mask)
-            forget_masks(self.cell)
+        outputs, states = run_cell(self.cell, inputs, states, mask, training, context, how)
         if self.return_sequences:
             return tree.map_structure(_swap_batch_and_time, outputs), states
         return tree.map_structure(lambda y: y[-1], outputs), states
-
-    def _advance(self, inputs, states, mask, noise, fast_gradient):
-        """Runs a cell whose step is a pure function of its weights."""
-        weights = self.cell.loop_weights()
-
-        def advance(z_t, states, weights, dot=ops.matmul):
-            return self.cell.advance(z_t, states, weights, noise, dot)
-
-        if fast_gradient and not self.unroll:
-            named = None if noise is not None else kernel_by_hand(self.cell)
-            kernel = recurrence.find_kernel(named, advance, inputs, states, weights)
-            if kernel is not None:
-                return self._fused(kernel, inputs, states, weights, mask)
-        return self._scan(lambda z_t, states: advance(z_t, states, weights), inputs, states, mask)
-
-    def _fused(self, kernel, inputs, states, weights, mask):
-        outputs, states = recurrence.run(kernel, inputs, states, weights, mask, self.go_backwards)
-        if mask is None:
-            return outputs, states
-        if self.go_backwards:
-            mask = ops.flip(mask, axis=0)  # outputs are in the order of processing
-        if not self.zero_output_for_mask:
-            mask = ops.cumsum(ops.cast(mask, "int32"), axis=0) > 0  # from the first real step on
-        return zero_masked(outputs, mask), states
-
-    def _scan(self, step, inputs, states, mask):
-        options = {"reverse": self.go_backwards, "unroll": self.unroll}
-        if mask is None:
-            return scan(step, states, inputs, **options)
-        return masked_scan(
-            step, states, inputs, mask, zero_output=self.zero_output_for_mask, **options
-        )
-
-    def _plain_step(self, training):
-        options = {"training": training} if takes_training(self.cell) else {}
-
-        def step(x_t, states):
-            single = isinstance(self.cell.state_size, int)
-            output, states = self.cell(x_t, states, **options)
-            states = [states] if single and not isinstance(states, (list, tuple)) else list(states)
-            return output, states
-
-        return step
 
     def compute_mask(self, _, mask=None):
         mask = tree.flatten(mask)[0] if mask is not None else None
@@ -324,10 +255,6 @@ class RNN(keras.Layer):
             config.pop("cell"), custom_objects=custom_objects
         )
         return cls(cell, **config)
-
-
-def _call_step(cell, noise, extra, z_t, states):
-    return cell.step(z_t, states, noise, *extra)
 
 
 def _swap_batch_and_time(x):
