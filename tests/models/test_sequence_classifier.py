@@ -71,7 +71,7 @@ def test_padding_changes_nothing(cell):
 @pytest.mark.parametrize("pooling", ["last", "max"])
 def test_padding_has_no_gradient_and_the_model_learns(pooling):
     keras.utils.set_random_seed(1)
-    model = sequence_classifier(2, mean=MEAN, variance=VARIANCE, units=4, pooling=pooling)
+    model = sequence_classifier(2, mean=MEAN, variance=VARIANCE, units=8, pooling=pooling)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(0.05), loss)
     x = {"sequence": np.where(MASK[:, :, None], SERIES, np.nan), "length": LENGTH}
