@@ -11,18 +11,25 @@ CPU wants it, its matrix costs what a dense one does.
 
 Initialisation is the cells' own: IRNN as in Le et al. 2015 (arXiv:1504.00941), forget gates from 1
 on (Jozefowicz et al. 2015), orthogonal recurrent kernels elsewhere (Saxe et al. 2014,
-arXiv:1312.6120), but for "simple_rnn", the plain tanh RNN that the others are measured against.
+arXiv:1312.6120), but for "simple_rnn", the plain tanh RNN that the others are measured against. The
+orthogonal RNN starts with rotations by any angle, which suits what must be told apart by its place
+(copy), or, as "orthogonal_small_angles", by at most pi/8, which suits what must add up.
 """
 
+import math
 from typing import Literal, NamedTuple
 
 from seqkeras.cells.lstm import LSTMCell
+from seqkeras.cells.orthogonal import OrthogonalRNNCell, PlaneRotations
 from seqkeras.cells.simple_rnn import SimpleRNNCell
 from seqkeras.models.cells import CELLS as COMMON_CELLS
 
 CELLS = COMMON_CELLS | {
     "simple_rnn": lambda units: SimpleRNNCell(units, recurrent_initializer="glorot_uniform"),
     "orthogonal_init": lambda units: SimpleRNNCell(units, recurrent_initializer="orthogonal"),
+    "orthogonal_small_angles": lambda units: OrthogonalRNNCell(
+        units, recurrent_initializer=PlaneRotations(math.pi / 8)
+    ),
     "dropout_lstm": lambda units: LSTMCell(units, recurrent_dropout=0.1),
 }
 _GATED = [cell for cell in CELLS if "lstm" in cell or "gru" in cell]
