@@ -33,6 +33,15 @@ def is_split(cell):
     return all(hasattr(cell, name) for name in ("project", "step", "draw_noise"))
 
 
+def steps_by_advance(cell):
+    """Returns whether `step` is `advance`, and not a subclass' own above it."""
+
+    def depth(name):
+        return next((i for i, kind in enumerate(type(cell).__mro__) if name in vars(kind)), None)
+
+    return depth("advance") is not None and depth("advance") <= depth("step")
+
+
 def kernel_by_hand(cell):
     """Returns what the cell says by `fused`, if that is about its own `advance`, or None.
 
@@ -198,7 +207,10 @@ class RecurrentCell(keras.Layer):
         return None
 
     def draw_noise(self, batch_size, training=False):
-        """Returns what `step` needs that is random: a mask `(B, H)` for h, or None."""
+        """Returns what `step` needs that is random: a mask `(B, H)` for h, or None.
+
+        No gradient goes through it: what is learned belongs into `loop_weights`.
+        """
         if training and self.recurrent_dropout > 0.0:
             return self._dropout_mask((batch_size, self.units), self.recurrent_dropout)
         return None

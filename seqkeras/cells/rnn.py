@@ -164,6 +164,7 @@ class RNN(keras.Layer):
             )
         if mask is None:
             mask = sequences_mask
+        mask = None if mask is None else ops.cast(mask, "bool")
         if self.stateful:
             sequences = self._of_carried_batch_size(sequences)
         states = self._first_states(sequences, initial_state)

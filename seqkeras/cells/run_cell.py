@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from keras import ops
 
-from seqkeras.cells.base import is_split, kernel_by_hand, takes_training
+from seqkeras.cells.base import is_split, kernel_by_hand, steps_by_advance, takes_training
 from seqkeras.cells.keras_dropout import draw_masks, forget_masks
 from seqkeras.ops import recurrence
 from seqkeras.ops.masks import zero_masked
@@ -48,7 +48,7 @@ def run_cell(cell, inputs, states, mask, training, context, how):
         return outputs, states
     noise = cell.draw_noise(ops.shape(inputs)[1], bool(training))
     inputs = cell.project(inputs, bool(training))
-    if context is None and hasattr(cell, "advance"):
+    if context is None and steps_by_advance(cell):
         return _advance(cell, inputs, states, mask, noise, training is not False, how)
     extra = () if context is None else (context,)
     return _scan(

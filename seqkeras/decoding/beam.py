@@ -186,6 +186,11 @@ def beam_search(
         )
 
     start = ops.convert_to_tensor(0, dtype="int32")
+    if any(entry is None for entry in tree.flatten((state, memory))):
+        raise ValueError(
+            "beam_search: expected tensors only in state and memory, got None. Leave it out, or "
+            "for a mask give one that is True everywhere."
+        )
     search = _empty_search(batch_size, beam_size, width, state, tuple(memory))
     _, search = shrinking.while_loop(unfinished, extend, (start, search))
     return BeamResult(*(field[:, :n_best] for field in search.found))

@@ -27,7 +27,8 @@ def ensemble_state(states, weights=None):
     state = {"members": states}
     if all(isinstance(member, dict) and "attention" in member for member in states):
         state["attention"] = sum(
-            float(w) * member["attention"] for w, member in zip(weights, states, strict=True)
+            float(w) * ops.cast(member["attention"], "float32")
+            for w, member in zip(weights, states, strict=True)
         )
     return state
 
@@ -60,6 +61,10 @@ def ensemble_step(steps, weights=None):
     log_weights = ops.convert_to_tensor(np.log(weights)[:, None, None], dtype="float32")
 
     def step(tokens, state, *memories):
+        if memories and len(memories) != len(steps):
+            raise ValueError(
+                f"memory: expected one tuple for each of {len(steps)} members, got {len(memories)}."
+            )
         results = [
             advance(member, tokens, member_state, memory)
             for member, member_state, memory in zip(

@@ -45,6 +45,12 @@ def track_coverage(step, state):
 
     def tracked(tokens, state, *memory):
         log_probs, inner = step(tokens, state["model"], *memory)
-        return log_probs, {"model": inner, "coverage": state["coverage"] + inner["attention"]}
+        return log_probs, {
+            "model": inner,
+            "coverage": state["coverage"] + ops.cast(inner["attention"], "float32"),
+        }
 
-    return tracked, {"model": state, "coverage": ops.zeros_like(state["attention"])}
+    return tracked, {
+        "model": state,
+        "coverage": ops.zeros_like(state["attention"], dtype="float32"),
+    }

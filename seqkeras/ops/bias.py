@@ -8,7 +8,8 @@ def add_bias(x, bias):
     """Returns x `(..., N)` plus bias `(N,)`.
 
     The bias' gradient is a sum over all rows, here a matmul with a row of ones: TensorFlow's own
-    sum takes five to eight times as long on a CPU, as long as a tenth of a recurrent layer.
+    sum takes five to eight times as long on a CPU, as long as a tenth of a recurrent layer, and in
+    float16 it stalls.
     """
     if keras.backend.backend() != "tensorflow":
         return x + bias

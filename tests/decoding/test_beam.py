@@ -310,3 +310,9 @@ def test_graph_of_a_fixed_batch_equals_eager():
     np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5)
     for row, limit in enumerate(limits):
         assert_result(model, search(), row, naive_beam(model, row, 3, limit, 1.0, 0.0, 0), 1.0)
+
+
+def test_none_in_the_memory_raises():
+    model = TableModel(batch_size=1, vocabulary=5, depth=3, seed=0)
+    with pytest.raises(ValueError, match="tensors only in state and memory, got None"):
+        beam_search(model.step, model.state(), 1, 2, 3, memory=({"mask": None},))

@@ -77,3 +77,9 @@ def test_different_vocabularies_raise():
     step = ensemble_step([lambda *_, v=v: (ops.zeros((1, v)), {}) for v in (4, 5)])
     with pytest.raises(ValueError, match=r"share one vocabulary, their sizes are \[4, 5\]"):
         step(np.ones(1), ensemble_state([{}, {}]))
+
+
+def test_a_memory_for_each_member():
+    step = ensemble_step([None, None])
+    with pytest.raises(ValueError, match="one tuple for each of 2 members, got 1"):
+        step(np.ones(1), ensemble_state([{}, {}]), ())

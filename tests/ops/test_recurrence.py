@@ -232,3 +232,89 @@ def test_a_saved_model_keeps_the_gradient(tmp_path):
         found.append((y, tape.gradient(loss, x)))
     for ours, theirs in zip(*found, strict=True):
         np.testing.assert_allclose(theirs, ours, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru_reset_before", "lstm relu", "gru hard sigmoid"])
+def test_second_derivatives_equal_those_of_the_naive_twin(name):
+    """Of a penalty on the gradient by the inputs, by everything."""
+    import tensorflow as tf
+
+    cell = {**cells(), **others()}[name]
+    x, states, weighting, noise = given(cell)
+    variables = [weight.value for weight in cell.trainable_weights]
+
+    def penalty_gradients(run):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y, _ = run(cell.project(x), states, cell.loop_weights())
+                loss = tf.reduce_sum(y * weighting[0])
+            penalty = tf.reduce_sum(inner.gradient(loss, x) ** 2)
+        return outer.gradient(penalty, [x, *variables])
+
+    found = penalty_gradients(fused(cell, noise, None, False, cell.fused))
+    expected = penalty_gradients(naive(cell, noise, None, False))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3 * np.abs(b).max())
+
+
+def test_an_eager_jacobian():
+    import tensorflow as tf
+
+    from seqkeras.layers import GRU
+
+    layer, x = GRU(H), tf.constant(np.random.default_rng(0).normal(size=(1, T, D)), tf.float32)
+    found = []
+    for training in (None, False):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=training)
+        found.append(tape.jacobian(y, x))
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-4, atol=1e-6)
+
+
+def test_no_kernel_where_a_variable_would_get_no_gradient():
+    import tensorflow as tf
+
+    from seqkeras.cells.simple_rnn import SimpleRNNCell
+    from seqkeras.layers import RNN
+
+    class Scaled(SimpleRNNCell):
+        def build(self, input_shape):
+            super().build(input_shape)
+            self.gain = self.add_weight((self.units,), "ones", name="gain")
+
+        def advance(self, z_t, states, weights, noise=None, dot=None):
+            h, _ = super().advance(z_t, states, weights, noise, dot)
+            return h * self.gain, [h * self.gain]
+
+    layer = RNN(Scaled(H))
+    x = tf.constant(np.random.default_rng(0).normal(size=(B, T, D)), tf.float32)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(x))
+    assert np.abs(tape.gradient(loss, layer.cell.gain.value)).min() > 0
+
+
+def test_a_step_of_ones_own_is_what_runs():
+    from seqkeras.cells.simple_rnn import SimpleRNNCell
+    from seqkeras.layers import RNN
+
+    class Doubled(SimpleRNNCell):
+        def step(self, z_t, states, noise=None):
+            h, _ = super().step(z_t, states, noise)
+            return 2 * h, [2 * h]
+
+    layer = RNN(Doubled(H))
+    x = np.random.default_rng(0).normal(size=(B, 1, D)).astype("float32")
+    y = layer(x)
+    alone = layer.cell(x[:, 0], [np.zeros((B, H), "float32")])[0]
+    np.testing.assert_allclose(y, alone, rtol=1e-6)
+
+
+def test_an_integer_mask_is_a_mask():
+    from seqkeras.layers import GRU
+
+    layer, x = GRU(H), np.random.default_rng(0).normal(size=(B, T, D)).astype("float32")
+    real = RIGHT.T
+    np.testing.assert_array_equal(layer(x, mask=real.astype("int32")), layer(x, mask=real))

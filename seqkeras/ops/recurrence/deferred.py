@@ -2,7 +2,7 @@
 
 Forwards the products y = x U are saved. Backwards the rest of the step, which is elementwise, is
 computed anew and differentiated by the backend, with the saved y in the place of the products: so
-no product is computed twice, and the gradients of the weights wait until after the loop.
+in a graph no product is computed twice, and the gradients of the weights wait until after the loop.
 """
 
 import tensorflow as tf
@@ -14,6 +14,9 @@ from seqkeras.ops.recurrence.kernel import BEFORE, SAVED, Product, Pullback, Ste
 def derive_kernel(advance, inputs, states, weights):
     """Returns the kernel of a cell's step, or None if its output is not its first state.
 
+    None also if the step reads a trainable variable that is not in `weights`, which would get no
+    gradient.
+
     Args:
         advance: Function `(z_t, states, weights, dot) -> (output, states)`, which calls
             `dot(x, weight)` at most once for a weight.
@@ -22,9 +25,11 @@ def derive_kernel(advance, inputs, states, weights):
         weights: Dict of tensors.
     """
     blank = tree.map_structure(lambda x: tf.zeros(tf.shape(x)[1:], x.dtype), inputs)
+    weights = {name: tf.convert_to_tensor(weight) for name, weight in weights.items()}
     products = _Products(weights)
-    output, new = advance(blank, states, weights, products.dot)
-    if output is not new[0]:
+    with tf.GradientTape() as tape:
+        output, new = advance(blank, states, weights, products.dot)
+    if output is not new[0] or tape.watched_variables():
         return None
     return DeferredKernel(advance, inputs, _left_sides(products.made, states), weights)
 
@@ -120,11 +125,15 @@ class _Replay:
         name = _name_of(weight, self.weights)
 
         @tf.custom_gradient
-        def product(_):
+        def product(x, _):
             def gradient(by_y):
-                self.by_products[name] = by_y
-                return tf.matmul(by_y, self.transposed[name])
+                by_x, by_weight = tf.matmul(by_y, self.transposed[name]), None
+                if name in self.by_products:  # a second derivative, which needs dL/dU here and now
+                    by_weight = tf.matmul(x, by_y, transpose_a=True)
+                else:
+                    self.by_products[name] = by_y
+                return by_x, by_weight
 
             return tf.identity(self.made[name]), gradient
 
-        return product(x)
+        return product(x, weight)

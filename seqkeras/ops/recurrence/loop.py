@@ -1,5 +1,7 @@
 """The loop that runs a `StepKernel` over time, and the loop that runs it back. TensorFlow."""
 
+import copy
+
 import tensorflow as tf
 from tensorflow.python.saved_model import save_context
 
@@ -36,7 +38,8 @@ def recurrence(kernel, inputs, states, weights, mask=None, reverse=False):
                 # A SavedModel cannot hold the arrays that the loop kept: its gradient runs forwards
                 # once more.
                 loop.forwards(first)
-            by_inputs, by_states, by_weights = loop.backwards(by_outputs, list(by_last))
+            back = loop.in_this_graph()
+            by_inputs, by_states, by_weights = back.backwards(by_outputs, list(by_last))
             return (*by_inputs, *by_states, *(by_weights[name] for name in names))
 
         return (outputs, *last), gradient
@@ -57,12 +60,13 @@ class _Loop:
     def __init__(self, kernel, inputs, weights, mask, reverse):
         self.kernel, self.inputs, self.weights, self.reverse = kernel, inputs, weights, reverse
         self.mask = None if mask is None else mask[:, :, None]  # (T, B, 1)
+        self.eager = tf.executing_eagerly()
         self.length = inputs[0].shape[0] or tf.shape(inputs[0])[0]
 
     def forwards(self, states):
         """Returns `(outputs, last states)`."""
         blank = [tf.zeros(tf.shape(x)[1:], x.dtype) for x in self.inputs]
-        _, kept = self.kernel.forward(blank, states, self.weights)  # only for shapes: pruned
+        _, kept = self.kernel.forward(blank, states, self.weights)  # for shapes: a graph prunes it
 
         def body(t, states, outputs, arrays):
             place = self._place(t)
@@ -77,6 +81,17 @@ class _Loop:
         _, last, outputs, arrays = self._run(body, (states, outputs, arrays))
         self.before, self.saved = arrays[: len(states)], arrays[len(states) :]
         return self._stack(outputs), last
+
+    def in_this_graph(self):
+        """Returns the loop to run back; `tape.jacobian` runs an eager one back in a graph."""
+        if not self.eager or tf.executing_eagerly():
+            return self
+        twin = copy.copy(self)
+        stacks = [array.stack() for array in (*self.before, *self.saved)]
+        arrays = self._arrays([x[0] for x in stacks])
+        arrays = [array.unstack(x) for array, x in zip(arrays, stacks, strict=True)]
+        twin.before, twin.saved = arrays[: len(self.before)], arrays[len(self.before) :]
+        return twin
 
     def backwards(self, by_outputs, by_states):
         """Returns the gradients by the inputs, by the first states and by the weights (a dict)."""
