@@ -23,6 +23,7 @@ from pipelines.classification_config import PRESETS, Config
 from pipelines.classification_predict import predict
 from pipelines.classification_report import report
 from pipelines.command_line import run_commands
+from pipelines.finish_run import finish_run
 from pipelines.labelled_sequences import encode, read_split, read_training
 from pipelines.run_directory import RunDirectory, claim_run, load_config
 from seqkeras import models
@@ -166,7 +167,8 @@ def _train(config, run):
         checkpointing,
         config.resume,
     )
-    _finish(run, model, checkpointing, history)
+    average_checkpoints(checkpointing.epoch_paths(), model)  # the mean of the best epochs
+    finish_run(run, model, history)
     return history
 
 
@@ -181,17 +183,6 @@ def _compile(config, model, steps_per_epoch):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
     model.compile(optimizer, loss, metrics=metrics, jit_compile=False)
-
-
-def _finish(run, model, checkpointing, history):
-    """Saves the mean of the best epochs, without optimizer, and the learning curve."""
-    from seqkeras.analysis.figures import save_png
-    from seqkeras.analysis.learning_curve import plot_learning_curve
-
-    save_png(plot_learning_curve(history), run.plots / "learning_curve.png")
-    average_checkpoints(checkpointing.epoch_paths(), model)
-    keras.Model(model.input, model.output, name=model.name).save(run.model)
-    print(f"model: {run.model}; curves: tensorboard --logdir {run.logs}", flush=True)
 
 
 def load_classifier(run):

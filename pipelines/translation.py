@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.command_line import run_commands
+from pipelines.finish_run import finish_run
 from pipelines.load_translator import load_translator
 from pipelines.predict import predict
 from pipelines.run_directory import RunDirectory, changed_settings, claim_run, load_config
@@ -199,7 +200,8 @@ def _train(config, run):
         checkpointing,
         config.resume,
     )
-    _finish(run, model, checkpointing, history)
+    average_checkpoints(checkpointing.epoch_paths(), model)  # the mean of the best epochs
+    finish_run(run, model, history)
     return history
 
 
@@ -258,17 +260,6 @@ def _attention_images(functions):
     from seqkeras.analysis.attention_maps import attention_images
 
     return lambda texts: attention_images(functions["align"](texts))
-
-
-def _finish(run, model, checkpointing, history):
-    """Saves the mean of the best epochs, without optimizer, and the learning curve."""
-    from seqkeras.analysis.figures import save_png
-    from seqkeras.analysis.learning_curve import plot_learning_curve
-
-    save_png(plot_learning_curve(history), run.plots / "learning_curve.png")
-    average_checkpoints(checkpointing.epoch_paths(), model)
-    keras.Model(model.input, model.output, name=model.name).save(run.model)
-    print(f"model: {run.model}; curves: tensorboard --logdir {run.logs}", flush=True)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ TensorFlow kernels and run ahead of the training loop, which therefore does not 
 import numpy as np
 import tensorflow as tf
 
-_BATCHES_AHEAD = 16
+from seqkeras.data.endless import BATCHES_AHEAD, without_end
 
 
 class PlannedBatches:
@@ -55,11 +55,8 @@ class PlannedBatches:
             return steps.map(lambda i: self._batch(examples[splits[i] : splits[i + 1]]))
 
         epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-        endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
         # The first prefetch plans an epoch during the one before it, the second gathers batches.
-        return (
-            epochs.map(plan).prefetch(1).flat_map(batches).prefetch(_BATCHES_AHEAD).apply(endless)
-        )
+        return without_end(epochs.map(plan).prefetch(1).flat_map(batches).prefetch(BATCHES_AHEAD))
 
     def evaluation_dataset(self):
         """Returns the batches `(x, y)` of one epoch in a fixed order, without shuffling.
@@ -71,7 +68,7 @@ class PlannedBatches:
             examples, splits = tf.constant(examples), tf.constant(splits)
         steps = tf.data.Dataset.range(len(splits) - 1)
         batches = steps.map(lambda i: self._batch(examples[splits[i] : splits[i + 1]]))
-        return batches.prefetch(_BATCHES_AHEAD)
+        return batches.prefetch(BATCHES_AHEAD)
 
     def padding_share(self, epoch=0):
         """Returns the share of padding among all positions of an epoch."""

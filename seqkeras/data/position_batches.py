@@ -12,7 +12,7 @@ batches after which `fit` validates: what it is set to does not change the batch
 import numpy as np
 import tensorflow as tf
 
-_BATCHES_AHEAD = 16
+from seqkeras.data.endless import BATCHES_AHEAD, batches_from
 
 
 class ArrayBatches:
@@ -69,12 +69,12 @@ class ArrayBatches:
             rows.set_shape([self.batch_size])
             return self._gather(rows)
 
-        return _endless(epoch * self.steps_per_epoch + step, batch)
+        return batches_from(epoch * self.steps_per_epoch + step, batch)
 
     def evaluation_dataset(self):
         """Returns the batches of all examples in their order; the last may be smaller."""
         rows = tf.data.Dataset.range(len(self._inputs)).batch(self.batch_size)
-        return rows.map(self._gather).prefetch(_BATCHES_AHEAD)
+        return rows.map(self._gather).prefetch(BATCHES_AHEAD)
 
     def _rows(self, position):
         number, place = divmod(int(position), self._per_pass)
@@ -126,15 +126,8 @@ class GeneratedBatches:
                 array.set_shape(like.shape)
             return tuple(arrays)
 
-        return _endless(epoch * self.steps_per_epoch + step, batch)
+        return batches_from(epoch * self.steps_per_epoch + step, batch)
 
     def _batch(self, position):
         rng = np.random.default_rng([self._seed, int(position)])
         return self._generate(rng, self.batch_size)
-
-
-def _endless(first, batch):
-    """Returns the dataset of `batch(i)` for i = first, first + 1, ..."""
-    positions = tf.data.Dataset.range(first, np.iinfo(np.int64).max)
-    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-    return positions.map(batch).prefetch(_BATCHES_AHEAD).apply(endless)

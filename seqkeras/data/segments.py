@@ -15,7 +15,7 @@ over the whole stream; its gradient ends where the segment begins.
 import numpy as np
 import tensorflow as tf
 
-_BATCHES_AHEAD = 16
+from seqkeras.data.endless import BATCHES_AHEAD, batches_from
 
 
 class SegmentBatches:
@@ -89,15 +89,12 @@ class SegmentBatches:
         if epoch < 0 or step < 0:
             raise ValueError(f"epoch and step count from 0; got epoch={epoch}, step={step}")
         first = epoch * self.steps_per_epoch + step
-        positions = tf.data.Dataset.range(first, np.iinfo(np.int64).max)
-        endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-        batches = positions.map(lambda i: self._segment(i % self.steps_per_epoch))
-        return batches.prefetch(_BATCHES_AHEAD).apply(endless)
+        return batches_from(first, lambda i: self._segment(i % self.steps_per_epoch))
 
     def evaluation_dataset(self):
         """Returns the batches of one epoch."""
         steps = tf.data.Dataset.range(self.steps_per_epoch)
-        return steps.map(self._segment).prefetch(_BATCHES_AHEAD)
+        return steps.map(self._segment).prefetch(BATCHES_AHEAD)
 
     def _segment(self, k):
         begin = k * self.segment_length
