@@ -223,11 +223,7 @@ class RecurrentStack(keras.Layer):
     reset_states = reset_state
 
     def compute_mask(self, _, mask=None):
-        mask = keras.tree.flatten(mask)[0] if mask is not None else None
-        output_mask = mask if self.return_sequences else None
-        if self.return_state:
-            return [output_mask] + [None] * len(self.state_size)
-        return output_mask
+        return output_masks(self, mask)
 
     def compute_output_shape(self, sequences_shape, initial_state_shape=None):
         shape, states = tuple(sequences_shape), []
@@ -250,6 +246,15 @@ class RecurrentStack(keras.Layer):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         return from_config_of_layers(cls, config, custom_objects)
+
+
+def output_masks(layer, mask):
+    """Returns the masks of a stack's output and, if it returns them, of its states."""
+    mask = keras.tree.flatten(mask)[0] if mask is not None else None
+    output_mask = mask if layer.return_sequences else None
+    if layer.return_state:
+        return [output_mask] + [None] * len(layer.state_size)
+    return output_mask
 
 
 def from_config_of_layers(cls, config, custom_objects=None):

@@ -151,10 +151,16 @@ class RecurrentCell(keras.Layer):
     def output_size(self):
         return self.units
 
+    @property
+    def noise_size(self):
+        """How many numbers of h are dropped each by itself: all of them."""
+        return tree.flatten(self.state_size)[0]
+
     def build(self, input_shape):
         columns = self.blocks * self.units
         self.kernel = self._add("kernel", (input_shape[-1], columns), "kernel")
-        self.recurrent_kernel = self._add("recurrent_kernel", (self.units, columns), "recurrent")
+        rows = tree.flatten(self.state_size)[0]  # h may be narrower than the cell
+        self.recurrent_kernel = self._add("recurrent_kernel", (rows, columns), "recurrent")
         self.bias = None
         if self.use_bias:
             self.bias = self._add("bias", self.bias_shape(), "bias", self.initial_bias)
@@ -212,7 +218,7 @@ class RecurrentCell(keras.Layer):
         No gradient goes through it: what is learned belongs into `loop_weights`.
         """
         if training and self.recurrent_dropout > 0.0:
-            return self._dropout_mask((batch_size, self.units), self.recurrent_dropout)
+            return self._dropout_mask((batch_size, self.noise_size), self.recurrent_dropout)
         return None
 
     def _dropout_mask(self, shape, rate):

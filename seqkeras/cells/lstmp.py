@@ -81,17 +81,6 @@ class ProjectedLSTMCell(PeepholeLSTMCell):
         shape = (self.units, self.projection_units)
         self.projection_kernel = self._add("projection_kernel", shape, "projection")
 
-    def _add(self, name, shape, role, initializer=None):
-        if name == "recurrent_kernel":
-            shape = (self.projection_units, shape[1])  # h is as wide as the projection
-        return super()._add(name, shape, role, initializer)
-
-    def draw_noise(self, batch_size, training=False):
-        if training and self.recurrent_dropout > 0.0:
-            shape = (batch_size, self.projection_units)
-            return self._dropout_mask(shape, self.recurrent_dropout)
-        return None
-
     def loop_weights(self):
         projection = ops.convert_to_tensor(self.projection_kernel)
         return {**super().loop_weights(), "projection_kernel": projection}

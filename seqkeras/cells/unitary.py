@@ -98,6 +98,10 @@ class UnitaryRNNCell(NormPreservingCell):
     def _draw_permutation(self, shape, dtype=None):
         return keras.random.shuffle(ops.arange(shape[0], dtype=dtype), seed=self.seed)
 
+    @property
+    def noise_size(self):
+        return self.units  # a complex number is dropped as one
+
     def draw_noise(self, batch_size, training=False):
         mask = super().draw_noise(batch_size, training)
         return None if mask is None else ops.concatenate([mask, mask], axis=-1)
