@@ -3,11 +3,12 @@ r"""Times recurrent layers against Keras', PyTorch's and their own matmuls.
     python benchmarks/recurrent.py --torch-python TORCH/bin/python
     python benchmarks/recurrent.py --layers lstm --shapes 32x64x256x256 --masked
     python benchmarks/recurrent.py --variants
+    python benchmarks/recurrent.py --bidirectional --torch-python TORCH/bin/python
     python benchmarks/recurrent.py --inference --torch-python TORCH/bin/python
 
 A training step is the outputs and the gradients by inputs and weights, compiled, of one layer. The
-contestants take turns; PyTorch works in a process of its own. The floor is what no recurrent layer
-can do without: the matmuls of a step alone, in the order in which they depend on each other.
+contestants take turns; PyTorch works in a process of its own. The floor is what a recurrent layer
+cannot do without: its matmuls alone, each of the loop's waiting for the one before it.
 """
 
 import argparse
@@ -24,6 +25,7 @@ HERE = pathlib.Path(__file__).parent
 SHAPES = ("32x64x256x256", "20x35x650x650", "64x128x512x512")
 BLOCKS = {"lstm": 4, "gru": 3, "simple_rnn": 1}
 VARIANTS = ("lstmp", "irnn", "orthogonal", "peephole_lstm")
+BIDIRECTIONAL = ("bidirectional_lstm", "bidirectional_gru")
 
 
 def build(kind, layer, shape):
@@ -35,9 +37,12 @@ def build(kind, layer, shape):
     batch, steps, features, units = shape
     options = {"return_sequences": True}
     names = {"lstm": "LSTM", "gru": "GRU", "simple_rnn": "SimpleRNN"}
+    library = layers if kind == "seqkeras" else keras.layers
     if layer in names:
-        made = getattr(layers if kind == "seqkeras" else keras.layers, names[layer])
-        made = made(units, **options)
+        made = getattr(library, names[layer])(units, **options)
+    elif layer in BIDIRECTIONAL:
+        one_way = getattr(library, names[layer.removeprefix("bidirectional_")])
+        made = library.Bidirectional(one_way(units, **options))
     else:
         cell = {
             "lstmp": lambda: layers.ProjectedLSTMCell(units, units // 2),
@@ -45,7 +50,7 @@ def build(kind, layer, shape):
             "orthogonal": lambda: layers.OrthogonalRNNCell(units),
             "peephole_lstm": lambda: layers.PeepholeLSTMCell(units),
         }[layer]()
-        made = (layers if kind == "seqkeras" else keras.layers).RNN(cell, **options)
+        made = library.RNN(cell, **options)
     made.build((batch, steps, features))
     return made
 
@@ -88,39 +93,43 @@ def inference(kind, layer, shape):
 
 
 def floor_step(layer, shape):
-    """Returns a function that does the matmuls of a training step of the layer, and no more."""
+    """Returns a function that does the matmuls of a training step of the layer, and little more.
+
+    Each product of a loop takes its left side from the product before it, as it must in a recurrent
+    layer: products that do not wait for each other TensorFlow would run side by side. A slice and
+    a tile stand for the gates.
+    """
     import numpy as np
     import tensorflow as tf
 
     batch, steps, features, units = shape
-    columns = BLOCKS[layer] * units
+    blocks = BLOCKS[layer]
     rng = np.random.default_rng(0)
-    x, w, u, h, a = (
+    x, w, u, hs = (
         tf.constant(rng.normal(size=size) / 30, tf.float32)
         for size in (
             (steps * batch, features),
-            (features, columns),
-            (units, columns),
-            (batch, units),
-            (batch, columns),
+            (features, blocks * units),
+            (units, blocks * units),
+            (steps * batch, units),
         )
     )
 
-    def repeat(body, variables):
-        loop = tf.while_loop(lambda t, *_: t < steps, body, (0, *variables))
-        return loop[1:]
+    def repeat(body, first):
+        return tf.while_loop(lambda t, _: t < steps, lambda t, y: (t + 1, body(y)), (0, first))[1]
 
     @tf.function(autograph=False)
     def step(x):
         z = tf.matmul(x, w)
-        _, by_a = repeat(lambda t, h, _: (t + 1, h, tf.matmul(h, u)), (h, a))
+        h = repeat(lambda h: tf.matmul(h, u)[:, :units], z[:batch, :units])
         u_transposed = tf.transpose(u)
-        _, by_h = repeat(lambda t, a, _: (t + 1, a, tf.matmul(a, u_transposed)), (a, h))
-        hs = tf.zeros([steps * batch, units])
-        by_u = tf.matmul(hs, z, transpose_a=True)
-        by_w = tf.matmul(x, z, transpose_a=True)
-        by_x = tf.matmul(z, w, transpose_b=True)
-        return by_x, by_a, by_h, by_u, by_w
+        by_h = repeat(lambda by_h: tf.matmul(tf.tile(by_h, [1, blocks]), u_transposed), h)
+        with tf.control_dependencies([by_h]):
+            by_z = tf.identity(z)
+        by_u = tf.matmul(hs, by_z, transpose_a=True)
+        by_w = tf.matmul(x, by_z, transpose_a=True)
+        by_x = tf.matmul(by_z, w, transpose_b=True)
+        return by_x, by_h, by_u, by_w
 
     return lambda: step(x)[0].numpy()
 
@@ -159,7 +168,7 @@ def contestants(layer, shape, options, worker):
         }
         if layer in BLOCKS:
             found["matmuls"] = Local(floor_step(layer, shape))
-    if worker is not None and layer in BLOCKS and not options.masked:
+    if worker is not None and layer not in VARIANTS and not options.masked:
         mode = "inference" if options.inference else "training"
         found["torch"] = Remote(worker, layer=layer, shape=list(shape), mode=mode)
     return found
@@ -202,10 +211,14 @@ def parse_options():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--layers", nargs="+", default=list(BLOCKS), choices=[*BLOCKS, *VARIANTS])
+    known = [*BLOCKS, *VARIANTS, *BIDIRECTIONAL]
+    parser.add_argument("--layers", nargs="+", default=list(BLOCKS), choices=known)
     parser.add_argument("--shapes", nargs="+", default=list(SHAPES), help="BxTxDxH")
     parser.add_argument("--masked", action="store_true", help="with a mask of T/2 to T real steps")
     parser.add_argument("--variants", action="store_true", help="the cells that Keras lacks")
+    parser.add_argument(
+        "--bidirectional", action="store_true", help="both directions, LSTM and GRU"
+    )
     parser.add_argument("--inference", action="store_true", help="B = 1, T = 256, D = H = 256")
     parser.add_argument("--torch-python", help="Python that has PyTorch")
     parser.add_argument("--windows", type=int, default=9)
@@ -215,6 +228,8 @@ def parse_options():
     options = parser.parse_args()
     if options.variants:
         options.layers = list(VARIANTS)
+    if options.bidirectional:
+        options.layers = list(BIDIRECTIONAL)
     if options.inference:
         options.shapes = ["1x256x256x256"]
     return options

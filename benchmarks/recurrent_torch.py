@@ -14,9 +14,11 @@ LAYERS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "simple_rnn": torch.nn.RNN
 def job(layer, shape, mode):
     """Returns a function that does one step."""
     batch, steps, features, units = shape
-    made = LAYERS[layer](features, units, batch_first=True)
+    kind = layer.removeprefix("bidirectional_")
+    both = layer != kind
+    made = LAYERS[kind](features, units, batch_first=True, bidirectional=both)
     x = torch.randn(batch, steps, features, requires_grad=mode == "training")
-    by_y = torch.randn(batch, steps, units)
+    by_y = torch.randn(batch, steps, 2 * units if both else units)
     wanted = [x, *made.parameters()]
 
     def train():
