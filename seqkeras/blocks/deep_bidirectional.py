@@ -22,10 +22,12 @@ from seqkeras.blocks.recurrent_stack import (
     RecurrentStack,
     check_stack,
     from_config_of_layers,
+    output_masks,
     states_of,
 )
 from seqkeras.cells.bidirectional import MERGES, Bidirectional
 from seqkeras.ops.masks import zero_masked
+from seqkeras.ops.recurrence.side_by_side import side_by_side
 
 WIRINGS = ("interwoven", "separate", "alternating")
 
@@ -154,10 +156,11 @@ class DeepBidirectional(keras.Layer):
         if initial_state is not None:
             count = len(self.columns[0].state_size)
             given = initial_state[:count], initial_state[count:]
-        h, g = (
-            column(sequences, initial_state=own, **options)
-            for column, own in zip(self.columns, given, strict=True)
-        )
+        with side_by_side():
+            h, g = (
+                column(sequences, initial_state=own, **options)
+                for column, own in zip(self.columns, given, strict=True)
+            )
         states = ()
         if self.return_state:
             states = (*h[1:], *g[1:])
@@ -172,11 +175,7 @@ class DeepBidirectional(keras.Layer):
     reset_states = reset_state
 
     def compute_mask(self, _, mask=None):
-        mask = keras.tree.flatten(mask)[0] if mask is not None else None
-        output_mask = mask if self.return_sequences else None
-        if self.return_state:
-            return [output_mask] + [None] * len(self.state_size)
-        return output_mask
+        return output_masks(self, mask)
 
     def compute_output_shape(self, sequences_shape, initial_state_shape=None):
         shapes = [column.compute_output_shape(sequences_shape) for column in self.columns]

@@ -8,6 +8,8 @@ Two recurrent layers, one for each direction of time:
 import keras
 from keras import ops
 
+from seqkeras.ops.recurrence.side_by_side import side_by_side
+
 MERGES = {
     "concat": lambda h, g: ops.concatenate([h, g], axis=-1),
     "sum": lambda h, g: h + g,
@@ -93,8 +95,9 @@ class Bidirectional(keras.Layer):
             forward_state = initial_state[:forward_count]
             backward_state = initial_state[forward_count:]
         options = {"mask": mask, "training": training}
-        h = self.forward_layer(sequences, initial_state=forward_state, **options)
-        g = self.backward_layer(sequences, initial_state=backward_state, **options)
+        with side_by_side():
+            h = self.forward_layer(sequences, initial_state=forward_state, **options)
+            g = self.backward_layer(sequences, initial_state=backward_state, **options)
         states = ()
         if self.return_state:
             states = (*h[1:], *g[1:])

@@ -67,7 +67,10 @@ def _advance(cell, inputs, states, mask, noise, fast_gradient, how):
         named = None if noise is not None else kernel_by_hand(cell)
         kernel = recurrence.find_kernel(named, advance, inputs, states, weights)
         if kernel is not None:
-            outputs, states = recurrence.run(kernel, inputs, states, weights, mask, how.reverse)
+            halves = noise is None  # which has all rows of the batch
+            outputs, states = recurrence.run(
+                kernel, inputs, states, weights, mask, how.reverse, halves
+            )
             return _without_masked(outputs, mask, how), states
     return _scan(lambda z_t, states: advance(z_t, states, weights), inputs, states, mask, how)
 

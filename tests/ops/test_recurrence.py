@@ -158,6 +158,90 @@ def test_in_a_graph_with_unknown_sizes(name):
     np.testing.assert_allclose(one, expected[0][0][:1], rtol=1e-5, atol=1e-6)
 
 
+@pytest.fixture
+def tiny_halves(monkeypatch):
+    """Batches of any size run in two halves."""
+    from seqkeras.ops.recurrence import loop
+
+    monkeypatch.setattr(loop, "_FEWEST_ROWS", 1)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known size", "unknown size"])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("name", [*cells(), "lstm relu", "gru hard sigmoid"])
+@pytest.mark.usefixtures("tiny_halves")
+def test_two_halves_equal_the_naive_twin(name, mask, reverse, known):
+    import tensorflow as tf
+
+    cell = {**cells(), **others()}[name]
+    x, states, weighting, noise = given(cell)
+    shown = 1.0 if MASKS[mask] is None else seen(MASKS[mask], reverse)[:, :, None]
+    weighting[0] = weighting[0] * shown
+    run = fused(cell, noise, MASKS[mask], reverse, cell.fused)
+    rows = B if known else None
+    signature = [tf.TensorSpec([None, rows, D]), [tf.TensorSpec([rows, H])] * len(states)]
+
+    @tf.function(input_signature=signature, autograph=False)
+    def graph(x, states):
+        return with_gradients(cell, run, x, states, weighting)
+
+    found = graph(x, states)
+    halves = [n.name for n in loop_bodies(graph) if n.op == "MatMul"]
+    assert len(halves) % 2 == 0
+    assert halves
+    naively = naive(cell, noise, MASKS[mask], reverse)
+    expected = with_gradients(cell, naively, x, states, weighting)
+    found[0][0], expected[0][0] = found[0][0] * shown, expected[0][0] * shown
+    for a, b in zip(tf.nest.flatten(found), tf.nest.flatten(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def loop_bodies(function):
+    """The nodes in the bodies of the loops of a traced function."""
+    library = function.get_concrete_function().graph.as_graph_def().library.function
+    return [n for f in library if "while_body" in f.signature.name for n in f.node_def]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "products"), [(31, 1), (32, 2), (33, 2), (None, 2)], ids=str
+)
+def test_a_batch_large_enough_runs_in_two_halves(batch_size, products):
+    import tensorflow as tf
+
+    from seqkeras.layers import LSTM
+
+    layer = LSTM(H)
+    layer.build((batch_size, T, D))
+
+    @tf.function(input_signature=[tf.TensorSpec([batch_size, T, D])], autograph=False)
+    def graph(x):
+        return layer(x)
+
+    assert len([n for n in loop_bodies(graph) if n.op == "MatMul"]) == products
+    for size in [batch_size] if batch_size else [1, 2, 31, 32, 33]:
+        x = np.random.default_rng(0).normal(size=(size, T, D)).astype("float32")
+        np.testing.assert_allclose(graph(x), layer(x, training=False), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("wiring", ["bidirectional", "separate", "alternating"])
+def test_layers_that_run_side_by_side_take_a_batch_whole(wiring):
+    import tensorflow as tf
+
+    from seqkeras.layers import GRU, Bidirectional, DeepBidirectional
+
+    layer = GRU(H, return_sequences=True)
+    layer = (
+        Bidirectional(layer) if wiring == "bidirectional" else DeepBidirectional([layer], wiring)
+    )
+
+    @tf.function(input_signature=[tf.TensorSpec([64, T, D])], autograph=False)
+    def graph(x):
+        return layer(x)
+
+    assert len([n for n in loop_bodies(graph) if n.op == "MatMul"]) == 2  # one in each direction
+
+
 def test_no_kernel_where_the_output_is_not_the_state():
     cell = cells()["elman tanh"]
     x, states, _, _ = given(cell)

@@ -44,8 +44,8 @@ def find_kernel(named, advance, inputs, states, weights):
     return kernels[name](**options)
 
 
-def run(kernel, inputs, states, weights, mask=None, reverse=False):
+def run(kernel, inputs, states, weights, mask=None, reverse=False, halves=True):
     """`loop.recurrence` for inputs that are any structure of tensors `(T, B, ...)`."""
     from seqkeras.ops.recurrence.loop import recurrence
 
-    return recurrence(kernel, tree.flatten(inputs), states, weights, mask, reverse)
+    return recurrence(kernel, tree.flatten(inputs), states, weights, mask, reverse, halves)

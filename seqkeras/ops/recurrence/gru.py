@@ -31,12 +31,13 @@ class ResetAfterGRUKernel(StepKernel):
 
     def forward(self, z_t, states, weights):
         (h,) = states
+        units = h.shape[-1]
         inner = tf.matmul(h, weights["recurrent_kernel"])
         if "recurrent_bias" in weights:
-            inner = inner + weights["recurrent_bias"]
-        x_z, x_r, x_c = tf.split(z_t[0], 3, axis=-1)
-        h_z, h_r, s = tf.split(inner, 3, axis=-1)
-        z, r = tf.sigmoid(x_z + h_z), tf.sigmoid(x_r + h_r)
+            inner = tf.nn.bias_add(inner, weights["recurrent_bias"])
+        x_zr, x_c = tf.split(z_t[0], [2 * units, units], axis=-1)
+        h_zr, s = tf.split(inner, [2 * units, units], axis=-1)
+        z, r = tf.split(tf.sigmoid(x_zr + h_zr), 2, axis=-1)
         c = tf.tanh(x_c + r * s)
         return [z * h + (1.0 - z) * c], [z, r, c, s]
 
