@@ -3,6 +3,7 @@
 from keras import regularizers
 
 from seqkeras.cells.rnn import RNN
+from seqkeras.ops.recurrence import cudnn
 
 
 class CellRNN(RNN):
@@ -13,7 +14,8 @@ class CellRNN(RNN):
     among its own kernels for one result, is taken and changes nothing.
 
     A layer that cuDNN has a kernel for sets `takes_cudnn`, and has the option and the attribute
-    `use_cudnn` then: "auto", True or False.
+    `use_cudnn` then: "auto", cuDNN where TensorFlow has a GPU and cuDNN has what the options ask
+    for, True, which raises where that is not so, or False.
     """
 
     cell_class = None
@@ -44,6 +46,37 @@ class CellRNN(RNN):
         super().__init__(self.cell_class(units, *args, **options), **own)
         if self.takes_cudnn:
             self.use_cudnn = use_cudnn
+            if use_cudnn and self._mode_of_options() and cudnn.is_available():
+                self.supports_jit = False  # XLA does not compile cuDNN's operations
+
+    def _mode_of_options(self):
+        """cuDNN's name of what the options ask for, or None if it has no such thing."""
+        cell = self.cell
+        says_so = next(kind for kind in type(self).__mro__ if "takes_cudnn" in vars(kind))
+        same_cell = type(cell) is says_so.cell_class  # and not a subclass with a step of its own
+        plain = same_cell and cell.use_bias and not cell.recurrent_dropout
+        name, _ = (plain and not self.unroll and cell.fused) or (None, {})
+        return cudnn.MODES.get(name)
+
+    @property
+    def cudnn_mode(self):
+        if not self.takes_cudnn or self.use_cudnn is False:
+            return None
+        mode = self._mode_of_options()
+        if mode and cudnn.is_available():
+            return mode
+        if self.use_cudnn is True:
+            reason = (
+                "the TensorFlow backend and a GPU, and one of them is missing"
+                if mode
+                else "what cuDNN has: tanh and sigmoid, biases, reset_after=True, no "
+                "recurrent_dropout, no unroll; got other options"
+            )
+            raise ValueError(
+                f"{type(self).__name__}(use_cudnn=True): expected {reason}. Pass use_cudnn='auto' "
+                "to run without cuDNN where that has to be."
+            )
+        return None
 
     def __getattr__(self, name):
         cell = self.__dict__.get("cell")

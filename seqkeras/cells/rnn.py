@@ -97,6 +97,11 @@ class RNN(keras.Layer):
         return [size] if isinstance(size, int) else list(size)
 
     @property
+    def cudnn_mode(self):
+        """cuDNN's name of the whole layer, or None if a loop runs it."""
+        return None
+
+    @property
     def takes_constants(self):
         return hasattr(self.cell, "prepare")
 
@@ -208,7 +213,7 @@ class RNN(keras.Layer):
 
     def _loop(self, sequences, states, mask, training, context):
         """Returns `(output, states)`, batch-major; runs time-major."""
-        how = How(self.go_backwards, self.unroll, self.zero_output_for_mask)
+        how = How(self.go_backwards, self.unroll, self.zero_output_for_mask, self.cudnn_mode)
         inputs = _swap_batch_and_time(sequences)  # (T, B, ...)
         mask = None if mask is None else _swap_batch_and_time(mask)
         outputs, states = run_cell(self.cell, inputs, states, mask, training, context, how)

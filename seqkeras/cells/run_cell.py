@@ -10,10 +10,17 @@ from typing import NamedTuple
 
 from keras import ops
 
-from seqkeras.cells.base import is_split, kernel_by_hand, steps_by_advance, takes_training
+from seqkeras.cells.base import (
+    drop_inputs,
+    is_split,
+    kernel_by_hand,
+    steps_by_advance,
+    takes_training,
+)
 from seqkeras.cells.keras_dropout import draw_masks, forget_masks
 from seqkeras.ops import recurrence
 from seqkeras.ops.masks import zero_masked
+from seqkeras.ops.recurrence import cudnn
 from seqkeras.ops.scan import masked_scan, scan
 
 
@@ -23,6 +30,7 @@ class How(NamedTuple):
     reverse: bool
     unroll: bool
     zero_output: bool
+    cudnn: str | None
 
 
 def run_cell(cell, inputs, states, mask, training, context, how):
@@ -46,6 +54,8 @@ def run_cell(cell, inputs, states, mask, training, context, how):
         outputs, states = _scan(_whole_step(cell, bool(training)), inputs, states, mask, how)
         forget_masks(cell)
         return outputs, states
+    if how.cudnn:
+        return _by_cudnn(cell, inputs, states, mask, training, how)
     noise = cell.draw_noise(ops.shape(inputs)[1], bool(training))
     inputs = cell.project(inputs, bool(training))
     if context is None and steps_by_advance(cell):
@@ -54,6 +64,21 @@ def run_cell(cell, inputs, states, mask, training, context, how):
     return _scan(
         lambda z_t, states: cell.step(z_t, states, noise, *extra), inputs, states, mask, how
     )
+
+
+def _by_cudnn(cell, inputs, states, mask, training, how):
+    """Runs a cell that cuDNN has, and for a mask that cuDNN has not, the loop."""
+    batch_size, features = ops.shape(inputs)[1], inputs.shape[-1]
+    dropped = drop_inputs(inputs, cell.draw_input_mask(batch_size, features, bool(training)))
+
+    def loop():
+        return run_cell(cell, inputs, states, mask, training, None, how._replace(cudnn=None))
+
+    weights = (cell.kernel, cell.recurrent_kernel, cell.bias)
+    outputs, states = cudnn.run(how.cudnn, dropped, states, weights, mask, how.reverse, loop)
+    if how.zero_output and mask is not None and not how.reverse:
+        outputs = zero_masked(outputs, mask)
+    return outputs, states
 
 
 def _advance(cell, inputs, states, mask, noise, fast_gradient, how):
