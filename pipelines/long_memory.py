@@ -22,7 +22,8 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.command_line import run_commands
-from pipelines.long_memory_cells import CELLS
+from pipelines.finish_run import finish_run
+from pipelines.long_memory_cells import make_cell
 from pipelines.long_memory_compare import compare
 from pipelines.long_memory_config import PRESETS, Config, resolved
 from pipelines.long_memory_report import print_answers, print_scores, save_curve, speed
@@ -72,7 +73,7 @@ def build_model(config, task):
     """Returns the untrained `keras.Model`: the cell over time, and one dense layer."""
 
     def rnn(return_sequences):
-        cell = CELLS[config.model.cell](config.model.units)
+        cell = make_cell(config.model.cell, config.model.units, task.length)
         return RNN(cell, return_sequences=return_sequences, name="rnn")
 
     return task.build(rnn)
@@ -117,7 +118,9 @@ def _train(config, run):
         checkpointing,
         config.resume,
     )
-    _finish(config, run, model, checkpointing, history, budget)
+    save_curve(run, history, budget.curve, config.training.steps_per_epoch)
+    load_weights_only(checkpointing.best_path, model)
+    finish_run(run, model, history)
     return history
 
 
@@ -143,18 +146,6 @@ def _callbacks(config, run, task, checkpointing, budget):
     if settings.patience is not None:
         callbacks.append(EarlyStopping(settings.patience, task.monitor, task.mode))
     return callbacks
-
-
-def _finish(config, run, model, checkpointing, history, budget):
-    """Saves the best epoch, without optimizer, and the learning curve."""
-    from seqkeras.analysis.figures import save_png
-    from seqkeras.analysis.learning_curve import plot_learning_curve
-
-    save_png(plot_learning_curve(history), run.plots / "learning_curve.png")
-    save_curve(run, history, budget.curve, config.training.steps_per_epoch)
-    load_weights_only(checkpointing.best_path, model)
-    keras.Model(model.input, model.output, name=model.name).save(run.model)
-    print(f"model: {run.model}; curves: tensorboard --logdir {run.logs}", flush=True)
 
 
 @dataclasses.dataclass(frozen=True)

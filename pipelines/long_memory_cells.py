@@ -13,18 +13,22 @@ Initialisation is the cells' own: IRNN as in Le et al. 2015 (arXiv:1504.00941), 
 on (Jozefowicz et al. 2015), orthogonal recurrent kernels elsewhere (Saxe et al. 2014,
 arXiv:1312.6120), but for "simple_rnn", the plain tanh RNN that the others are measured against. The
 orthogonal RNN starts with rotations by any angle, which suits what must be told apart by its place
-(copy), or, as "orthogonal_small_angles", by at most pi/8, which suits what must add up.
+(copy), or, as "orthogonal_small_angles", by at most pi/8, which suits what must add up. The gates
+of "chrono_lstm" and "chrono_gru" start slow enough for the length of the task (Tallec & Ollivier
+2018, arXiv:1804.11188).
 """
 
 import math
 from typing import Literal, NamedTuple
 
+from seqkeras.cells.chrono import ChronoGRU, ChronoLSTM
+from seqkeras.cells.gru import GRUCell
 from seqkeras.cells.lstm import LSTMCell
 from seqkeras.cells.orthogonal import OrthogonalRNNCell, PlaneRotations
 from seqkeras.cells.simple_rnn import SimpleRNNCell
 from seqkeras.models.cells import CELLS as COMMON_CELLS
 
-CELLS = COMMON_CELLS | {
+_CELLS = COMMON_CELLS | {
     "simple_rnn": lambda units: SimpleRNNCell(units, recurrent_initializer="glorot_uniform"),
     "orthogonal_init": lambda units: SimpleRNNCell(units, recurrent_initializer="orthogonal"),
     "orthogonal_small_angles": lambda units: OrthogonalRNNCell(
@@ -32,9 +36,29 @@ CELLS = COMMON_CELLS | {
     ),
     "dropout_lstm": lambda units: LSTMCell(units, recurrent_dropout=0.1),
 }
-_GATED = [cell for cell in CELLS if "lstm" in cell or "gru" in cell]
+# Cells that want to know the number of steps, too.
+_OF_LENGTH = {
+    "chrono_lstm": lambda units, length: LSTMCell(
+        units, kernel_initializer="lecun_normal", bias_initializer=ChronoLSTM(length)
+    ),
+    "chrono_gru": lambda units, length: GRUCell(
+        units,
+        reset_after=False,
+        kernel_initializer="lecun_normal",
+        bias_initializer=ChronoGRU(length),
+    ),
+}
+NAMES = (*_CELLS, *_OF_LENGTH)
+_GATED = [cell for cell in NAMES if "lstm" in cell or "gru" in cell]
 
-CellName = Literal[tuple(CELLS)]
+CellName = Literal[NAMES]
+
+
+def make_cell(name, units, length):
+    """Returns a cell by its name, for sequences of so many steps."""
+    if name in _OF_LENGTH:
+        return _OF_LENGTH[name](units, length)
+    return _CELLS[name](units)
 
 
 class Recipe(NamedTuple):
@@ -60,8 +84,8 @@ _OF_CELL = {
     ("copy", "unitary"): {"units": 128, "clip_norm": 0.0},
     ("*", "unitary"): {"clip_norm": 0.0},
     **{("adding", cell): {"optimizer": "adam", "learning_rate": 3e-3} for cell in _GATED},
-    **{("copy", cell): {"units": 40} for cell in CELLS if "lstm" in cell},
-    **{("copy", cell): {"units": 46} for cell in CELLS if "gru" in cell},
+    **{("copy", cell): {"units": 40} for cell in NAMES if "lstm" in cell},
+    **{("copy", cell): {"units": 46} for cell in NAMES if "gru" in cell},
 }
 
 

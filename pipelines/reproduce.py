@@ -13,24 +13,63 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-MULTI30K = ("--data.path", "{data}/multi30k")
 
 
 class Row(NamedTuple):
-    """A run of the table: its preset, further flags, and what stands beside our number."""
+    """A run of the tables.
 
+    Attributes:
+        pipeline: Which script trains it.
+        preset: Its preset.
+        system: What is trained, by its id in docs/systems.md.
+        data: What it is trained on.
+        options: Further flags; {data} is the folder of the data sets.
+        published: What others report.
+    """
+
+    pipeline: str
     preset: str
-    options: tuple
     system: str
     data: str
+    options: tuple = ()
     published: str = "none known"
 
 
+def _translation(preset, system, **changes):
+    options = ("--data.path", "{data}/multi30k")
+    return Row("translation", preset, system, "Multi30k en-de", options)._replace(**changes)
+
+
+def _series(preset, file, published):
+    options = ("--data.path", "{data}/ucr_uea/" + file)
+    return Row("classification", preset, "A08, A11", file, options, published)
+
+
+def _memory(preset, cell, system, minutes, *options):
+    flags = ("--model.cell", cell, "--training.minutes", str(minutes), *options)
+    return Row("long_memory", preset, f"{system}: {cell}", preset, flags)
+
+
+def _pixels(preset, cell, system, minutes, *options):
+    return _memory(preset, cell, system, minutes, "--data.path", "{data}/mnist/mnist.npz", *options)
+
+
 ROWS = {
-    "dates": Row("dates", (), "D05", "generated dates"),
-    "multi30k": Row("multi30k", MULTI30K, "D05", "Multi30k en-de"),
-    "multi30k-lstm": Row("multi30k-lstm", MULTI30K, "D05, LSTM form", "Multi30k en-de"),
-    "multi30k-seq2seq": Row("multi30k-seq2seq", MULTI30K, "D01", "Multi30k en-de"),
+    "dates": Row("translation", "dates", "D05", "generated dates"),
+    "multi30k": _translation("multi30k", "D05"),
+    "multi30k-lstm": _translation("multi30k-lstm", "D05, LSTM form"),
+    "multi30k-seq2seq": _translation("multi30k-seq2seq", "D01"),
+    "control-charts": Row("classification", "builtin", "A08, A11", "generated control charts"),
+    "basic-motions": _series("basic_motions", "BasicMotions.npz", "97.5 % 1-NN DTW"),
+    "gun-point": _series("gun_point", "GunPoint.npz", "91.3 % 1-NN Euclidean, 90.7 % 1-NN DTW"),
+    "adding-gru": _memory("adding", "gru", "A09", 4),
+    "adding-lstm": _memory("adding", "lstm", "A08", 4),
+    "adding-irnn": _memory("adding", "irnn", "A05", 4),
+    "adding-orthogonal": _memory("adding", "orthogonal_small_angles", "A06", 15),
+    "adding-unitary": _memory("adding", "unitary", "A06", 15),
+    "adding-simple-rnn": _memory("adding", "simple_rnn", "A01", 4),
+    "copy-unitary": _memory("copy", "unitary", "A06", 3),
+    "copy-lstm": _memory("copy", "lstm", "A08", 3),
 }
 
 
@@ -49,17 +88,12 @@ def main(name):
         commit += " with changes"
     options = [option.format(data=data) for option in row.options]
     started = time.monotonic()
-    _pipeline("train", "--preset", row.preset, *options, "--run", str(run))
+    _run(row.pipeline, "train", "--preset", row.preset, *options, "--run", str(run))
     minutes = (time.monotonic() - started) / 60
-    _pipeline("evaluate", "--run", str(run))
+    _run(row.pipeline, "evaluate", "--run", str(run))
     metrics = json.loads((run / "metrics.json").read_text("utf-8"))
     config = json.loads((run / "config.json").read_text("utf-8"))
-    for split in config["data"]["tests"]:
-        scores = metrics[split]
-        ours = (
-            f"BLEU {scores['bleu']:.2f}, chrF {scores['chrf']:.2f}, exact match "
-            f"{scores['exact_match']:.2f} %, perplexity {scores['perplexity']:.3f}"
-        )
+    for split, ours in SCORES[row.pipeline](metrics, config):
         cells = (
             *(name, row.system, f"{row.data}, {split}", f"`make reproduce NAME={name}`"),
             *(ours, row.published, f"{os.cpu_count()} cores, {platform.machine()}"),
@@ -68,9 +102,47 @@ def main(name):
         print(f"| {' | '.join(cells)} |")
 
 
-def _pipeline(*arguments):
+def translation_scores(metrics, config):
+    """Yields `(split, scores as text)` for each test split of a translation run."""
+    for split in config["data"]["tests"]:
+        scores = metrics[split]
+        yield (
+            split,
+            f"BLEU {scores['bleu']:.2f}, chrF {scores['chrf']:.2f}, exact match "
+            f"{scores['exact_match']:.2f} %, perplexity {scores['perplexity']:.3f}",
+        )
+
+
+def classification_scores(metrics, config):
+    """Yields the same for a run of the classification pipeline."""
+    for split in config["data"]["tests"]:
+        scores = metrics[split]
+        yield (
+            split,
+            f"accuracy {100 * scores['accuracy']:.2f} % of {scores['examples']}, macro F1 "
+            f"{scores['macro_f1']:.4f}",
+        )
+
+
+def long_memory_scores(metrics, _):
+    """Yields the same for a run of the long-memory pipeline, which has one test split."""
+    scores = ", ".join(
+        f"{name.replace('_', ' ')} {value:.3g} (without memory {metrics['baselines'][name]:.3g})"
+        for name, value in metrics["test"].items()
+    )
+    yield "test", f"{scores}; {metrics['parameters']:,} parameters, {metrics['steps']:,} steps"
+
+
+SCORES = {
+    "translation": translation_scores,
+    "classification": classification_scores,
+    "long_memory": long_memory_scores,
+}
+
+
+def _run(pipeline, *arguments):
     subprocess.run(
-        [sys.executable, "-m", "pipelines.translation", *arguments], cwd=ROOT, check=True
+        [sys.executable, "-m", f"pipelines.{pipeline}", *arguments], cwd=ROOT, check=True
     )
 
 

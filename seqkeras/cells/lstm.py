@@ -38,7 +38,8 @@ class LSTMCell(RecurrentCell):
         units: int > 0. Size H of the states.
         activation: Activation of the candidate and of the output.
         recurrent_activation: Activation of the gates.
-        unit_forget_bias: If True, the forget gate's bias starts at 1 (Jozefowicz et al. 2015).
+        unit_forget_bias: If True, the forget gate's bias starts at 1 (Jozefowicz et al. 2015),
+            unless the bias initializer is one that chooses it, as `ChronoLSTM` does.
         **options: see `RecurrentCell`.
 
     Call arguments:
@@ -72,7 +73,8 @@ class LSTMCell(RecurrentCell):
 
     def initial_bias(self, shape, dtype=None):
         bias = super().initial_bias(shape, dtype)
-        if not self.unit_forget_bias:
+        chosen = getattr(self.bias_initializer, "sets_forget_bias", False)
+        if chosen or not self.unit_forget_bias:
             return bias
         forget = ops.arange(4 * self.units) // self.units == 1
         return ops.where(forget, ops.ones_like(bias), bias)

@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 
 from pipelines import long_memory
-from pipelines.long_memory_cells import CELLS
+from pipelines.long_memory_cells import NAMES
 from pipelines.long_memory_compare import Compare, compare
 from pipelines.long_memory_config import PRESETS, Config, Data, Model, Training, resolved
 from pipelines.long_memory_report import load_curve
@@ -145,7 +145,7 @@ def test_predict_prints_a_line_for_each_row(trained, tmp_path, capsys):
         long_memory.predict(options)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", NAMES)
 def test_every_cell_trains(cell, tmp_path):
     model = Model(cell=cell, units=4)
     config = smoke(tmp_path / "{cell}", epochs=1, steps_per_epoch=3)

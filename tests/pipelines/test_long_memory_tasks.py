@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipelines.long_memory_cells import CELLS, recipe
+from pipelines.long_memory_cells import NAMES, recipe
 from pipelines.long_memory_config import PRESETS, Config, Data, Model, resolved
 from pipelines.long_memory_tasks import (
     AddingProblem,
@@ -178,7 +178,7 @@ def test_what_the_config_leaves_open_comes_from_the_table():
 
 def test_every_preset_has_a_recipe_for_every_cell():
     for preset in PRESETS.values():
-        for cell in CELLS:
+        for cell in NAMES:
             ours = recipe(preset.task, cell)
             assert ours.units > 0
             assert ours.learning_rate > 0
