@@ -92,8 +92,8 @@ def inference(kind, layer, shape):
     return lambda: run(x).numpy()
 
 
-def floor_step(layer, shape):
-    """Returns a function that does the matmuls of a training step of the layer, and little more.
+def floor(layer, shape, training=True):
+    """Returns a function that does the matmuls of one step of the layer, and little more.
 
     Each product of a loop takes its left side from the product before it, as it must in a recurrent
     layer: products that do not wait for each other TensorFlow would run side by side. A slice and
@@ -122,6 +122,8 @@ def floor_step(layer, shape):
     def step(x):
         z = tf.matmul(x, w)
         h = repeat(lambda h: tf.matmul(h, u)[:, :units], z[:batch, :units])
+        if not training:
+            return (h,)
         u_transposed = tf.transpose(u)
         by_h = repeat(lambda by_h: tf.matmul(tf.tile(by_h, [1, blocks]), u_transposed), h)
         with tf.control_dependencies([by_h]):
@@ -161,13 +163,14 @@ def contestants(layer, shape, options, worker):
     """Returns a dict from a name to what has `window(repeats) -> seconds`."""
     if options.inference:
         found = {kind: Local(inference(kind, layer, shape)) for kind in ("seqkeras", "keras")}
+        found["matmuls"] = Local(floor(layer, shape, training=False))
     else:
         found = {
             kind: Local(training_step(kind, layer, shape, options.masked))
             for kind in ("seqkeras", "keras")
         }
         if layer in BLOCKS:
-            found["matmuls"] = Local(floor_step(layer, shape))
+            found["matmuls"] = Local(floor(layer, shape))
     if worker is not None and layer not in VARIANTS and not options.masked:
         mode = "inference" if options.inference else "training"
         found["torch"] = Remote(worker, layer=layer, shape=list(shape), mode=mode)

@@ -98,7 +98,7 @@ _MNIST = Config(
     run="runs/mnist/{cell}",
     task="mnist",
     data=Data(validation=5000),
-    training=Training(minutes=20.0, epochs=1000, steps_per_epoch=100, batch_size=100),
+    training=Training(minutes=20.0, epochs=1000, steps_per_epoch=250, batch_size=64),
 )
 
 
