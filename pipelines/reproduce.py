@@ -54,6 +54,10 @@ def _pixels(preset, cell, system, minutes, *options):
     return _memory(preset, cell, system, minutes, "--data.path", "{data}/mnist/mnist.npz", *options)
 
 
+_COSINE = ("--training.schedule", "cosine", "--training.steps-per-epoch", "500")
+_COSINE += ("--training.epochs", "14")
+
+
 ROWS = {
     "dates": Row("translation", "dates", "D05", "generated dates"),
     "multi30k": _translation("multi30k", "D05"),
@@ -70,6 +74,7 @@ ROWS = {
     "adding-simple-rnn": _memory("adding", "simple_rnn", "A01", 4),
     "copy-unitary": _memory("copy", "unitary", "A06", 3),
     "copy-lstm": _memory("copy", "lstm", "A08", 3),
+    "mnist-chrono-gru": _pixels("mnist", "chrono_gru", "A09", 60, *_COSINE),
 }
 
 
