@@ -248,7 +248,10 @@ class RecurrentCell(keras.Layer):
         return None
 
     def advance(self, z_t, states, weights, noise=None, dot=ops.matmul):
-        """`step` as a pure function.
+        """`step` as a pure function, in which no row of the batch depends on another.
+
+        A kernel may run it for some rows at a time. A cell whose rows depend on each other, by
+        statistics of the batch for example, overrides `step`, which gets them all.
 
         Args:
             z_t: What `project` made of the input, without its time axis.

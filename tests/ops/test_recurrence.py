@@ -402,3 +402,24 @@ def test_an_integer_mask_is_a_mask():
     layer, x = GRU(H), np.random.default_rng(0).normal(size=(B, T, D)).astype("float32")
     real = RIGHT.T
     np.testing.assert_array_equal(layer(x, mask=real.astype("int32")), layer(x, mask=real))
+
+
+def test_a_step_of_ones_own_gets_the_whole_batch():
+    import tensorflow as tf
+
+    from seqkeras.cells.simple_rnn import SimpleRNNCell
+    from seqkeras.layers import RNN
+
+    class Centred(SimpleRNNCell):
+        """Subtracts the mean over the batch."""
+
+        def step(self, z_t, states, noise=None):
+            h, _ = super().step(z_t, states, noise)
+            h = h - tf.reduce_mean(h, axis=0)
+            return h, [h]
+
+    layer = RNN(Centred(H))
+    x = np.random.default_rng(0).normal(size=(64, T, D)).astype("float32")
+    layer.build(x.shape)
+    run = tf.function(layer, autograph=False)
+    np.testing.assert_allclose(np.mean(run(x), axis=0), np.zeros(H), atol=1e-6)
