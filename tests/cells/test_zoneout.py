@@ -117,7 +117,8 @@ def test_at_rate_zero_it_is_its_cell(make_cell):
     layer.set_weights(plain.get_weights())
     for training in (False, True):
         for ours, expected in zip(layer(X, training=training), plain(X), strict=True):
-            np.testing.assert_allclose(ours, expected, rtol=1e-6, atol=1e-7)
+            # Two programs for a compiler, and layer normalisation enlarges what they round.
+            np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
 
 
 @EVERY_CELL
