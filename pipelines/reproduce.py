@@ -107,29 +107,31 @@ def main(name):
         print(f"| {' | '.join(cells)} |")
 
 
-def translation_scores(metrics, config):
-    """Yields `(split, scores as text)` for each test split of a translation run."""
-    for split in config["data"]["tests"]:
-        scores = metrics[split]
-        yield (
-            split,
-            f"BLEU {scores['bleu']:.2f}, chrF {scores['chrf']:.2f}, exact match "
-            f"{scores['exact_match']:.2f} %, perplexity {scores['perplexity']:.3f}",
-        )
+def _of_every_test(text):
+    """Returns a function that yields `(split, text(its scores))` for each test split of a run."""
+
+    def scores(metrics, config):
+        for split in config["data"]["tests"]:
+            yield split, text(metrics[split])
+
+    return scores
 
 
-def classification_scores(metrics, config):
-    """Yields the same for a run of the classification pipeline."""
-    for split in config["data"]["tests"]:
-        scores = metrics[split]
-        yield (
-            split,
-            f"accuracy {100 * scores['accuracy']:.2f} % of {scores['examples']}, macro F1 "
-            f"{scores['macro_f1']:.4f}",
-        )
+def _translation_text(scores):
+    return (
+        f"BLEU {scores['bleu']:.2f}, chrF {scores['chrf']:.2f}, exact match "
+        f"{scores['exact_match']:.2f} %, perplexity {scores['perplexity']:.3f}"
+    )
 
 
-def long_memory_scores(metrics, _):
+def _classification_text(scores):
+    return (
+        f"accuracy {100 * scores['accuracy']:.2f} % of {scores['examples']}, macro F1 "
+        f"{scores['macro_f1']:.4f}"
+    )
+
+
+def _memory_scores(metrics, _):
     """Yields the same for a run of the long-memory pipeline, which has one test split."""
     scores = ", ".join(
         f"{name.replace('_', ' ')} {value:.3g} (without memory {metrics['baselines'][name]:.3g})"
@@ -139,9 +141,9 @@ def long_memory_scores(metrics, _):
 
 
 SCORES = {
-    "translation": translation_scores,
-    "classification": classification_scores,
-    "long_memory": long_memory_scores,
+    "translation": _of_every_test(_translation_text),
+    "classification": _of_every_test(_classification_text),
+    "long_memory": _memory_scores,
 }
 
 

@@ -46,7 +46,7 @@ class CellRNN(RNN):
         super().__init__(self.cell_class(units, *args, **options), **own)
         if self.takes_cudnn:
             self.use_cudnn = use_cudnn
-            if use_cudnn and self._mode_of_options() and cudnn.is_available():
+            if use_cudnn and self._mode_of_options() and cudnn.has_gpu():
                 self.supports_jit = False  # XLA does not compile cuDNN's operations
 
     def _mode_of_options(self):
@@ -63,7 +63,7 @@ class CellRNN(RNN):
         if not self.takes_cudnn or self.use_cudnn is False:
             return None
         mode = self._mode_of_options()
-        if mode and cudnn.is_available():
+        if mode and cudnn.has_gpu():
             return mode
         if self.use_cudnn is True:
             reason = (

@@ -79,7 +79,7 @@ def calls(monkeypatch):
         asked.append(arguments["rnn_mode"])
         return numpy_cudnn(**arguments)
 
-    monkeypatch.setattr(cudnn, "is_available", lambda: True)
+    monkeypatch.setattr(cudnn, "has_gpu", lambda: True)
     monkeypatch.setattr(tf.raw_ops, "CudnnRNNV3", call)
     return asked
 
@@ -187,7 +187,7 @@ def test_the_graph_that_a_gpu_would_run(kind, monkeypatch):
     """The operation itself, traced with its gradient, which is all that can be done here."""
     import tensorflow as tf
 
-    monkeypatch.setattr(cudnn, "is_available", lambda: True)
+    monkeypatch.setattr(cudnn, "has_gpu", lambda: True)
     layer = kind(H, return_sequences=True)
     layer.build((None, None, D))
     signature = [tf.TensorSpec([None, None, D]), tf.TensorSpec([None, None], tf.bool)]

@@ -13,7 +13,7 @@ import keras
 MODES = {"lstm": "lstm", "gru_reset_after": "gru"}  # from the kernels of `seqkeras.ops.recurrence`
 
 
-def is_available():
+def has_gpu():
     """Returns whether TensorFlow is the backend and has a GPU."""
     if keras.backend.backend() != "tensorflow":
         return False

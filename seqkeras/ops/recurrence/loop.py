@@ -14,6 +14,7 @@ import copy
 import tensorflow as tf
 from tensorflow.python.saved_model import save_context
 
+from seqkeras.ops.recurrence import cudnn
 from seqkeras.ops.recurrence.kernel import BEFORE
 from seqkeras.ops.recurrence.side_by_side import runs_alone
 
@@ -240,7 +241,7 @@ class _Loop:
 
 def _halves(inputs):
     """Returns the `parts` of a batch `(T, B, ...)`."""
-    if tf.config.list_physical_devices("GPU"):
+    if cudnn.has_gpu():
         return [None]  # it wants few and large operations
     batch_size, fewest = inputs.shape[1], 2 * _FEWEST_ROWS
     if batch_size is None:
