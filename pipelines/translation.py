@@ -30,7 +30,7 @@ from pipelines.translation_report import report, scores_of_runs
 from seqkeras import models
 from seqkeras.data import TokenBatches, encode_pairs
 from seqkeras.data.tokenizers import load_tokenizer, train_tokenizer
-from seqkeras.decoding.corpus import signatures
+from seqkeras.decoding.corpus import with_look
 from seqkeras.decoding.translator import Translator
 from seqkeras.training.adam import Adam
 from seqkeras.training.callbacks import (
@@ -129,6 +129,8 @@ def _tokenizers(config, run, pairs):
 def build_model(config, source_vocabulary, target_vocabulary):
     """Returns the untrained `keras.Model`."""
     m = config.model
+    if m.family == "transformer":
+        return _build_transformer(config, source_vocabulary, target_vocabulary)
     common = {
         "cell": m.cell,
         "embedding_dim": m.embedding_dim,
@@ -161,6 +163,28 @@ def build_model(config, source_vocabulary, target_vocabulary):
         reverse_source=m.reverse_source,
         readout_units=m.units,
         **common,
+    )
+
+
+def _build_transformer(config, source_vocabulary, target_vocabulary):
+    m, limits = config.model, config.decoding
+    longest = int(limits.length_factor * config.data.max_length) + limits.length_offset
+    return models.transformer(
+        source_vocabulary,
+        target_vocabulary,
+        layers=m.encoder_layers,
+        decoder_layers=m.decoder_layers,
+        units=m.units,
+        hidden_units=m.hidden_units,
+        num_heads=m.num_heads,
+        dropout=m.dropout,
+        attention_dropout=m.attention_dropout,
+        hidden_dropout=m.hidden_dropout,
+        norm=m.norm,
+        positions=m.positions,
+        max_length=max(longest, config.data.max_length),
+        shared_embedding=config.data.joint_vocabulary and m.tied_output,
+        tied_output=m.tied_output,
     )
 
 
@@ -211,7 +235,10 @@ def _compile(config, model, steps_per_epoch):
     warmup = 0 if settings.schedule == "constant" else min(settings.warmup_steps, updates // 2)
     loss = TokenCrossentropy(settings.label_smoothing)
     optimizer = GuardedOptimizer(
-        Adam(build_schedule(settings.schedule, settings.learning_rate, warmup, updates)),
+        Adam(
+            build_schedule(settings.schedule, settings.learning_rate, warmup, updates),
+            beta_2=settings.beta_2,
+        ),
         clip_norm=settings.clip_norm,
         accumulate_steps=settings.accumulate_steps,
         batch_weight=loss.token_count,
@@ -222,13 +249,14 @@ def _compile(config, model, steps_per_epoch):
 
 def _callbacks(config, run, model, datasets, checkpointing):
     greedy = dataclasses.replace(config.decoding, beam_size=1, n_best=1, coverage_penalty=0.0)
+    parts = models.decoding_parts(model)
     translator = Translator(
-        [models.decoding_parts(model)],
+        [parts],
         datasets.source_tokenizer,
         datasets.target_tokenizer,
         greedy,
     )
-    functions = signatures(translator)
+    functions = with_look(translator)
     sources, references = map(list, zip(*datasets.validation_pairs[:4], strict=True))
     callbacks = [
         StopOnNonFinite(checkpointing.last_path),
@@ -241,10 +269,10 @@ def _callbacks(config, run, model, datasets, checkpointing):
                 sources,
                 lambda texts: [t.decode() for t in functions["translate"](texts)["text"].numpy()],
                 references,
-                _attention_images(functions) if translator.attends else None,
+                _attention_images(functions),
             ),
             EmbeddingProjector(
-                model.get_layer("decoder").embedding.embeddings,
+                parts.target_embeddings,
                 datasets.target_tokenizer.vocabulary,
                 datasets.target_counts,
             ),
@@ -257,9 +285,15 @@ def _callbacks(config, run, model, datasets, checkpointing):
 
 
 def _attention_images(functions):
+    """Returns what draws the attention of texts: of a Transformer every layer and head."""
     from seqkeras.analysis.attention_maps import attention_images
+    from seqkeras.analysis.head_maps import head_images
 
-    return lambda texts: attention_images(functions["align"](texts))
+    if "look" in functions:
+        return lambda texts: head_images(functions["look"](texts))
+    if "align" in functions:
+        return lambda texts: attention_images(functions["align"](texts))
+    return None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -288,7 +322,7 @@ def evaluate(options: Evaluate):
     splits = options.splits or (config.data.validation, *config.data.tests)
     compared = scores_of_runs(options.compare, splits)
     pairs = {split: read_pairs(config.data, split, config.seed) for split in splits}
-    functions = signatures(translator)
+    functions = with_look(translator)
     used = _decoded_with(config, options)
     results = {}
     for split in splits:

@@ -41,18 +41,21 @@ class Data:
 class Model:
     """What is trained; see `seqkeras.models`."""
 
-    family: Literal["attention_seq2seq", "seq2seq"] = "attention_seq2seq"
+    family: Literal["attention_seq2seq", "seq2seq", "transformer"] = "attention_seq2seq"
     cell: Literal["gru", "gru_reset_after", "lstm", "simple_rnn"] = "gru"
-    """Of encoder and decoder; "gru" resets before the matmul, as in the notes."""
+    """Of encoder and decoder; "gru" resets before the matmul, as in the notes. Like all that is
+    said to be of cells below, it is not for transformer."""
     embedding_dim: int = 64
-    """Size of the token embeddings."""
+    """Size of the token embeddings of a model of cells."""
     units: int = 128
-    """Size of every cell, of each direction, of the attention's score and of the readout."""
+    """Size of every cell, of each direction, of the attention's score and of the readout; of
+    transformer, the size of the embeddings and of every layer."""
     encoder_layers: int = 1
     decoder_layers: int = 1
     """For seq2seq both depths must be the same: the states go over one to one."""
     dropout: float = 0.1
-    """Rate on embeddings, between layers, on the memory and before the logits."""
+    """Rate on embeddings, between layers, on the memory and before the logits; of transformer, on
+    embeddings and on what each part of a layer adds."""
     first_token: Literal["start", "state"] = "start"
     """Whether the first token comes after a START token or from the encoder's state alone."""
     attention: Literal["bahdanau", "dot", "scaled_dot", "general"] = "bahdanau"
@@ -65,6 +68,21 @@ class Model:
     """Size of a learned map of the memory (notes B (5)); the dot products need that of `units`."""
     reverse_source: bool = True
     """For seq2seq: read the source from its end."""
+    hidden_units: int = 256
+    """This and all below: transformer only. Width of the feed-forward networks."""
+    num_heads: int = 4
+    """A divisor of `units`."""
+    attention_dropout: float = 0.0
+    """Rate on the attention weights."""
+    hidden_dropout: float = 0.0
+    """Rate inside the feed-forward networks."""
+    norm: Literal["pre", "post"] = "pre"
+    """Whether layer norm stands before each part of a layer, or after its sum (the paper)."""
+    positions: Literal["sinusoidal", "learned"] = "sinusoidal"
+    """Learned ones are as many as `data.max_length` and the decoding's limits ask for."""
+    tied_output: bool = True
+    """One matrix embeds the target and makes the logits; with a joint vocabulary, also the
+    source."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +95,8 @@ class Training:
     """The peak of the schedule."""
     schedule: Literal["constant", "inverse_square_root", "cosine"] = "cosine"
     warmup_steps: int = 100
+    beta_2: float = 0.999
+    """Of Adam: the decay of the second moments; the Transformer's paper has 0.98."""
     clip_norm: float = 1.0
     """Largest global norm of the gradient."""
     label_smoothing: float = 0.0
@@ -167,6 +187,23 @@ _SMALL_TEXT = Config(
     decoding=BeamSettings(length_factor=1.5, length_offset=5),
 )
 
+# Pre-norm, so that a short warm-up and a high rate do.
+_TINY_TRANSFORMER = dataclasses.replace(
+    _SMALL_TEXT,
+    run="runs/multi30k-transformer",
+    model=Model(family="transformer", encoder_layers=4, decoder_layers=4, dropout=0.3),
+    training=dataclasses.replace(
+        _SMALL_TEXT.training,
+        epochs=60,
+        learning_rate=3e-3,
+        schedule="inverse_square_root",
+        warmup_steps=1000,
+        beta_2=0.98,
+        patience=15,
+        average=5,
+    ),
+)
+
 PRESETS = {
     "dates": Config(),
     "multi30k": _SMALL_TEXT,
@@ -180,6 +217,7 @@ PRESETS = {
         run="runs/multi30k-seq2seq",
         model=dataclasses.replace(_SMALL_TEXT.model, family="seq2seq", cell="gru"),
     ),
+    "multi30k-transformer": _TINY_TRANSFORMER,
     "smoke": dataclasses.replace(
         Config(),
         run="runs/smoke",

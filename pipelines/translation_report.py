@@ -7,6 +7,7 @@ import re
 from pipelines.run_directory import RunDirectory
 from seqkeras.analysis.attention_maps import save_attention, without_padding
 from seqkeras.analysis.figures import save_png
+from seqkeras.analysis.head_maps import plot_look
 from seqkeras.analysis.length_table import (
     LengthScore,
     count_words,
@@ -90,6 +91,9 @@ def report(name, split, pairs, functions, run, compared, options):
     save_png(plot_score_by_length(systems, title=split), picture)
     if "align" in functions:
         _draw_attention(run, file, functions["align"], sources)
+    if "look" in functions:
+        for number, look in enumerate(run_corpus(functions["look"], sources[:PICTURES])):
+            save_png(plot_look(look), run.plots / f"heads.{file}.{number}.png")
     return scores
 
 

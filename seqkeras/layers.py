@@ -2,12 +2,30 @@
 
 from seqkeras.attention.bahdanau import BahdanauAttention
 from seqkeras.attention.dot import DotAttention, GeneralAttention, ScaledDotAttention
+from seqkeras.attention.grouped_query import GroupQueryAttention
+from seqkeras.attention.hard import HardAttention
+from seqkeras.attention.keras_attention import AdditiveAttention, Attention
+from seqkeras.attention.mlp import MLPAttention
+from seqkeras.attention.multi_head import MultiHeadAttention
+from seqkeras.attention.reinforce_loss import ReinforceLoss
+from seqkeras.attention.relative import RelativePositionBias
 from seqkeras.blocks.autoregressive_decoder import AutoregressiveDecoder
 from seqkeras.blocks.deep_bidirectional import DeepBidirectional
+from seqkeras.blocks.feed_forward import FeedForward
+from seqkeras.blocks.layer_normalization import LayerNormalization
 from seqkeras.blocks.masking import PaddingMask, ReverseSequence
 from seqkeras.blocks.pooling import LengthMask, SequencePooling
+from seqkeras.blocks.positions import LearnedPositions, SinusoidalPositions
 from seqkeras.blocks.pyramid import HalveTime, PyramidalStack
 from seqkeras.blocks.recurrent_stack import RecurrentStack
+from seqkeras.blocks.residual import Residual
+from seqkeras.blocks.set_attention import (
+    InducedSetAttentionBlock,
+    MultiheadAttentionBlock,
+    PoolingByMultiheadAttention,
+    SetAttentionBlock,
+)
+from seqkeras.blocks.token_embedding import TokenEmbedding
 from seqkeras.cells.attention_cell import AttentionCell
 from seqkeras.cells.bidirectional import Bidirectional
 from seqkeras.cells.elman import Elman, ElmanCell
@@ -35,6 +53,8 @@ __all__ = [
     "IRNN",
     "LSTM",
     "RNN",
+    "AdditiveAttention",
+    "Attention",
     "AttentionCell",
     "AutoregressiveDecoder",
     "BahdanauAttention",
@@ -43,32 +63,48 @@ __all__ = [
     "DotAttention",
     "Elman",
     "ElmanCell",
+    "FeedForward",
     "GRUCell",
     "GeneralAttention",
+    "GroupQueryAttention",
     "HalveTime",
+    "HardAttention",
     "IRNNCell",
+    "InducedSetAttentionBlock",
     "LSTMCell",
     "LayerNormGRU",
     "LayerNormGRUCell",
     "LayerNormLSTM",
     "LayerNormLSTMCell",
+    "LayerNormalization",
+    "LearnedPositions",
     "LengthMask",
+    "MLPAttention",
+    "MultiHeadAttention",
+    "MultiheadAttentionBlock",
     "OrthogonalRNN",
     "OrthogonalRNNCell",
     "PaddingMask",
     "PeepholeLSTM",
     "PeepholeLSTMCell",
+    "PoolingByMultiheadAttention",
     "ProjectedLSTM",
     "ProjectedLSTMCell",
     "PyramidalStack",
     "RecurrentStack",
+    "ReinforceLoss",
+    "RelativePositionBias",
+    "Residual",
     "ReverseSequence",
     "ScaledDotAttention",
     "SequencePooling",
+    "SetAttentionBlock",
     "SimpleRNN",
     "SimpleRNNCell",
+    "SinusoidalPositions",
     "SoftmaxHead",
     "StackedRNNCells",
+    "TokenEmbedding",
     "UnitaryRNN",
     "UnitaryRNNCell",
     "ZoneoutCell",

@@ -1,10 +1,13 @@
-"""What every attention by score shares; notes A (20)-(22), notes B (6)-(8).
+"""What every attention by score shares; notes A (20)-(22), notes B (6)-(9).
 
-    e_{lt}  = a(q_l, k_t)                     score: what a subclass defines
-    alpha_l = softmax over t of e_l           (the notes' (7), erratum X26)
+    e_{lt}  = phi(q_l, k_t)                   score: what a subclass defines
+    alpha_l = a(e_l)                          the row-wise activation: by default the softmax over t
+                                              of the vector e_l (the notes' (7), erratum X26)
     v_l     = sum_t alpha_{lt} z_t            context
 
-q queries, k keys, z values; without keys of their own the values are the keys (notes A, Def. 4).
+q queries, k keys, z values. Notes A's definitions are ways to call a layer: its weights are the
+softmax gating function f_phi (Def. 3), `layer(query, value)`, where the values are their own keys,
+is self-gated attention (Def. 4), `layer(query, value, key)` is key-value attention (Def. 5).
 """
 
 from typing import Any, NamedTuple
@@ -12,7 +15,8 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from seqkeras.ops.masks import masked_softmax, zero_masked
+from seqkeras.ops.attention_weights import get_activation, serialize_activation
+from seqkeras.ops.masks import zero_masked
 
 
 class AttentionMemory(NamedTuple):
@@ -30,11 +34,17 @@ class AttentionMemory(NamedTuple):
 
 
 class ScoredAttention(keras.Layer):
-    """Soft attention by a score of query and key; the base of the forms that have names.
+    """Attention by a score of query and key; the base of the forms that have names.
 
     A subclass defines `build_score(query_dim, key_dim)`, `project_keys(key)` and
     `score(query, keys)`. What depends on the keys alone is in `project_keys`, so a decoder that
     asks at every step pays for it once.
+
+    Args:
+        activation: The row-wise a(.) from scores to weights: "softmax", "hard" (the highest score,
+            of equal ones the first; without a gradient, which `HardAttention` has), "identity", a
+            name in `keras.activations`, or a function; see
+            `seqkeras.ops.attention_weights.get_activation`.
 
     Call arguments:
         query: Float tensor `(B, T, Dq)`.
@@ -50,13 +60,18 @@ class ScoredAttention(keras.Layer):
     Returns:
         The context `(B, T, Dv)`, or `(context, weights (B, T, S))`.
 
+    Raises:
+        ValueError: for an unknown activation.
+
     Masking: what stands in a masked value, key or query changes nothing, NaN included. A query that
     may look nowhere gets zero weights and a zero context, with finite gradients.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, activation="softmax", **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
+        self.activation = activation
+        self._weigh = get_activation(activation)
 
     def build(self, query_shape, value_shape, key_shape=None):
         key_shape = key_shape or value_shape
@@ -81,10 +96,26 @@ class ScoredAttention(keras.Layer):
 
     def attend(self, query, memory, attention_mask=None):
         """Returns `(context (B, T, Dv), weights (B, T, S))` for query `(B, T, Dq)`."""
-        mask = None if memory.mask is None else ops.expand_dims(memory.mask, 1)  # (B, 1, S)
-        mask = _both(mask, attention_mask)
-        weights = masked_softmax(self.score(query, memory.keys), mask)
+        mask = self.visible(memory, attention_mask)
+        weights = self._weigh(self.score(query, memory.keys), mask)
         return ops.matmul(weights, memory.values), weights
+
+    def visible(self, memory, attention_mask=None):
+        """Returns where queries may look, a mask that broadcasts to `(B, T, S)`, or None."""
+        mask = None if memory.mask is None else ops.expand_dims(memory.mask, 1)  # (B, 1, S)
+        return _both(mask, attention_mask)
+
+    def clean(
+        self, query, value, key, query_mask, value_mask, key_mask, attention_mask, use_causal_mask
+    ):
+        """Returns `(query, memory, attention_mask)` as `attend` takes them; arguments as `call`."""
+        memory = self.prepare(value, key, _both(value_mask, key_mask))
+        if use_causal_mask:
+            t = ops.arange(ops.shape(query)[1])
+            s = ops.arange(ops.shape(value)[1])
+            causal = ops.expand_dims(ops.expand_dims(t, 1) >= ops.expand_dims(s, 0), 0)
+            attention_mask = _both(attention_mask, causal)
+        return zero_masked(query, query_mask), memory, attention_mask
 
     def call(
         self,
@@ -99,13 +130,8 @@ class ScoredAttention(keras.Layer):
         training=None,
         use_causal_mask=False,
     ):
-        query = zero_masked(query, query_mask)
-        memory = self.prepare(value, key, _both(value_mask, key_mask))
-        if use_causal_mask:
-            t = ops.arange(ops.shape(query)[1])
-            s = ops.arange(ops.shape(value)[1])
-            causal = ops.expand_dims(ops.expand_dims(t, 1) >= ops.expand_dims(s, 0), 0)
-            attention_mask = _both(attention_mask, causal)
+        masks = (query_mask, value_mask, key_mask, attention_mask)
+        query, memory, attention_mask = self.clean(query, value, key, *masks, use_causal_mask)
         context, weights = self.attend(query, memory, attention_mask)
         context = zero_masked(context, query_mask)
         if return_attention_scores:
@@ -114,6 +140,9 @@ class ScoredAttention(keras.Layer):
 
     def compute_mask(self, _, mask=None):
         return mask
+
+    def get_config(self):
+        return {**super().get_config(), "activation": serialize_activation(self.activation)}
 
 
 def _both(mask, other):

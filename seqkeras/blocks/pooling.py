@@ -1,6 +1,8 @@
-"""Many steps to one vector: masks from lengths, and the mean or maximum over the real steps.
+"""Many steps to one vector: masks from lengths; the mean, sum or maximum over the real steps.
 
-mean   y = sum_t m_t x_t / sum_t m_t          max   y = max_{t: m_t} x_t          m: the mask
+sum   y = sum_t m_t x_t     mean   y = sum_t m_t x_t / sum_t m_t     max   y = max_{t: m_t} x_t
+
+m is the mask.
 """
 
 import keras
@@ -39,13 +41,13 @@ class LengthMask(keras.Layer):
 
 @keras.saving.register_keras_serializable(package="seqkeras")
 class SequencePooling(keras.Layer):
-    """The mean or the maximum of each feature over the real steps of a sequence.
+    """The mean, the sum or the maximum of each feature over the real steps of a sequence.
 
     Where what decides may lie anywhere in a sequence, the state at its end has to carry it there;
     the pooled outputs need not.
 
     Args:
-        mode: "mean" or "max".
+        mode: "mean", "sum" or "max".
 
     Call arguments:
         sequences: Float tensor `(B, T, D)`, T at least 1.
@@ -69,8 +71,8 @@ class SequencePooling(keras.Layer):
 
     def __init__(self, mode="mean", **kwargs):
         super().__init__(**kwargs)
-        if mode not in ("mean", "max"):
-            raise ValueError(f'mode: expected "mean" or "max", got {mode!r}.')
+        if mode not in ("mean", "sum", "max"):
+            raise ValueError(f'mode: expected "mean", "sum" or "max", got {mode!r}.')
         self.mode = mode
         self.supports_masking = True
 
@@ -78,6 +80,8 @@ class SequencePooling(keras.Layer):
         if mask is None:
             mask = ops.ones(ops.shape(sequences)[:2], dtype="bool")
         x = zero_masked(sequences, mask)
+        if self.mode == "sum":
+            return ops.sum(x, axis=1)
         count = ops.sum(ops.cast(mask, x.dtype), axis=1, keepdims=True)  # (B, 1)
         if self.mode == "mean":
             return ops.sum(x, axis=1) / ops.maximum(count, 1.0)

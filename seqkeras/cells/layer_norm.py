@@ -27,6 +27,7 @@ from seqkeras.cells.base import RecurrentCell
 from seqkeras.cells.cell_rnn import CellRNN
 from seqkeras.cells.gru import GRUCell
 from seqkeras.cells.lstm import LSTMCell
+from seqkeras.ops.layer_norm import layer_norm
 
 
 def normalized(a, sections, epsilon):
@@ -35,7 +36,7 @@ def normalized(a, sections, epsilon):
     `sections` are the columns at which the second and every further section starts.
     """
     parts = ops.split(a, sections, axis=-1) if sections else [a]
-    parts = [ops.layer_normalization(part, axis=-1, epsilon=epsilon) for part in parts]
+    parts = [layer_norm(part, epsilon=epsilon) for part in parts]
     return ops.concatenate(parts, axis=-1) if sections else parts[0]
 
 

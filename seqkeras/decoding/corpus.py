@@ -23,11 +23,20 @@ def signatures(translator):
     for name, arguments in SIGNATURES.items():
         if name == "align" and not translator.attends:
             continue
-        specs = [tf.TensorSpec([None], tf.string, name=argument) for argument in arguments]
-        functions[name] = tf.function(
-            getattr(translator, name), input_signature=specs, autograph=False
-        )
+        functions[name] = _compiled(getattr(translator, name), arguments)
     return functions
+
+
+def with_look(translator):
+    """Returns `signatures`, and of a Transformer "look", which an export does not have."""
+    if not translator.has_heads:
+        return signatures(translator)
+    return {**signatures(translator), "look": _compiled(translator.look, ("text",))}
+
+
+def _compiled(method, arguments):
+    specs = [tf.TensorSpec([None], tf.string, name=argument) for argument in arguments]
+    return tf.function(method, input_signature=specs, autograph=False)
 
 
 def run_corpus(function, *columns, batch_size=64):

@@ -11,6 +11,7 @@ from seqkeras.decoding.protocol import (
     usable,
     write,
 )
+from seqkeras.ops import shrinking
 
 
 def rollout(step, state, batch_size, max_length, choose, memory=()):
@@ -44,7 +45,7 @@ def rollout(step, state, batch_size, max_length, choose, memory=()):
         running = ops.logical_and(running, ops.logical_and(gained > NEVER, ~ended))
         return t + 1, running, tokens, log_probs, lengths, chosen, state
 
-    _, _, tokens, log_probs, lengths, _, _ = ops.while_loop(
+    _, _, tokens, log_probs, lengths, _, _ = shrinking.while_loop(
         unfinished,
         extend,
         (

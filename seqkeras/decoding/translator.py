@@ -81,6 +81,11 @@ class Translator(tf.Module):
         """Whether `align` has weights to show: whether every model has attention."""
         return all(part.attends for part in self.parts)
 
+    @property
+    def has_heads(self):
+        """Whether `look` has weights to show: whether the first model is a Transformer."""
+        return self.parts[0].heads is not None
+
     def translate(self, text):
         """Strings `(B,)` to a dict: the best "text" `(B,)` and its "score" `(B,)`."""
         best = self._search(text, 1)
@@ -119,17 +124,38 @@ class Translator(tf.Module):
         """
         if not self.attends:
             raise ValueError("align: expected models with attention, got one without.")
+        source_ids, target_ids, best = self._best(text)
+        _, weights = self._forced(source_ids, target_ids)
+        real = tf.cast(target_ids != PAD, weights.dtype)
+        return {**best, "attention": weights * real[:, :, None]}
+
+    def look(self, text):
+        """Strings `(B,)` to the best "text" and the weights of every layer and head.
+
+        Returns:
+            A dict: "text", "source_tokens" and "target_tokens" as in `align`, and of the first
+            model "encoder" `(B, L, N, S, S)`, "decoder" `(B, L, N, T, T)` and "cross" `(B, L, N, T,
+            S)`. Query t of the decoder is the token before target token t.
+
+        Raises:
+            ValueError: if the first model has no heads.
+        """
+        if not self.has_heads:
+            raise ValueError("look: expected a Transformer, got a model without heads.")
+        source_ids, target_ids, best = self._best(text)
+        return {**best, **self.parts[0].heads(source_ids, _target_in(target_ids))}
+
+    def _best(self, text):
+        """Returns the ids of sources and best translations, and a dict of both as strings."""
         source_ids = self._source_ids(text)
         beam = self._beam(source_ids, 1)
         target_ids = beam.tokens[:, 0, : tf.reduce_max(beam.lengths)]  # (B, T)
-        _, weights = self._forced(source_ids, target_ids)
-        real = tf.cast(target_ids != PAD, weights.dtype)
-        return {
+        best = {
             "text": tf.where(_blank(source_ids), "", self.target_tokenizer.decode(target_ids)),
             "source_tokens": _labels(self.source_tokenizer, source_ids),
             "target_tokens": _labels(self.target_tokenizer, target_ids),
-            "attention": weights * real[:, :, None],
         }
+        return source_ids, target_ids, best
 
     def _search(self, text, n_best):
         source_ids = self._source_ids(text)
@@ -169,9 +195,7 @@ class Translator(tf.Module):
 
     def _forced(self, source_ids, target_ids):
         """Teacher-forced `(log_probs (B, T, V), weights (B, T, S) or None)`, the models' mean."""
-        start = tf.fill([tf.shape(target_ids)[0], 1], START)
-        target_in = tf.concat([start, target_ids[:, :-1]], axis=1)
-        results = [part.attend(source_ids, target_in) for part in self.parts]
+        results = [part.attend(source_ids, _target_in(target_ids)) for part in self.parts]
         log_probs = tf.stack([log_probs for log_probs, _ in results])
         mean = tf.reduce_logsumexp(log_probs, axis=0) - tf.math.log(float(len(results)))
         if not self.attends:
@@ -185,6 +209,12 @@ def _ids(tokenizer, text):
     ends = tf.fill([rows.nrows(), 1], END)
     ids = tf.concat([rows, ends], axis=1).to_tensor(PAD)
     return tf.pad(ids, [[0, 0], [0, tf.cast(rows.nrows() == 0, tf.int32)]], constant_values=PAD)
+
+
+def _target_in(target_ids):
+    """Returns what a decoder reads to write target ids `(B, T)`: START, then all but the last."""
+    start = tf.fill([tf.shape(target_ids)[0], 1], START)
+    return tf.concat([start, target_ids[:, :-1]], axis=1)
 
 
 def _blank(source_ids):

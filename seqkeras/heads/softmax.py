@@ -3,11 +3,14 @@
     logits = W tanh(R h + r) + b;   p(w | h) = softmax(logits)_w
 
 The readout R is optional; it puts a bottleneck between a wide output ([h; v] of an attention cell)
-and the vocabulary, whose matmul is the dearest of the model.
+and the vocabulary, whose matmul is the dearest of the model. W may be the matrix of an embedding,
+Press & Wolf 2017 (arXiv:1608.05859): then both have one matrix, and it gets one gradient.
 """
 
 import keras
 from keras import ops
+
+from seqkeras.blocks.token_embedding import TokenEmbedding, vocabulary_logits
 
 
 @keras.saving.register_keras_serializable(package="seqkeras")
@@ -18,6 +21,9 @@ class SoftmaxHead(keras.Layer):
         vocabulary_size: int > 0. V.
         readout_units: Size of the tanh layer before the logits, or None for none.
         dropout: Rate in [0, 1) on what enters the last matmul.
+        tied_to: A `TokenEmbedding` or `keras.layers.Embedding` of V tokens, whose matrix is W, or
+            None. What enters the last matmul must have the size of its vectors. A bias is the
+            head's own.
         seed: int or None, of the dropout.
 
     Call arguments:
@@ -26,16 +32,40 @@ class SoftmaxHead(keras.Layer):
 
     Returns:
         Logits `(B, T, V)` or `(B, V)`, in float32 also under mixed precision.
+
+    Saving a tied head: a `.keras` file keeps the tie if head and embedding are layers of the same
+        functional model or of the same layer, the embedding first. Other ways of copying
+        (`clone_model`, `from_config`) would untie them without a word, so `from_config` raises.
+        A layer that owns both puts its embedding in: `config["head"]["config"]["tied_to"] =
+        embedding`, before it makes its head; and a functional model can call a `TokenEmbedding`
+        in reverse instead of having a head, which survives everything.
+
+    Raises:
+        ValueError: if V is not positive, or the embedding has another V or size; in `from_config`
+            if the embedding is not there.
+
+    Example:
+
+    >>> import numpy as np
+    >>> embedding = TokenEmbedding(10, 4)
+    >>> head = SoftmaxHead(10, tied_to=embedding)
+    >>> head(np.ones((2, 3, 4))).shape, len(head.weights)
+    (TensorShape([2, 3, 10]), 2)
     """
 
-    def __init__(self, vocabulary_size, readout_units=None, dropout=0.0, seed=None, **kwargs):
+    def __init__(
+        self, vocabulary_size, readout_units=None, dropout=0.0, tied_to=None, seed=None, **kwargs
+    ):
         super().__init__(**kwargs)
         if vocabulary_size <= 0:
             raise ValueError(
                 f"vocabulary_size: expected a positive integer, got {vocabulary_size}."
             )
+        if tied_to is not None and not isinstance(tied_to, TokenEmbedding | keras.layers.Embedding):
+            raise ValueError(f"tied_to: expected an embedding layer or None, got {tied_to!r}.")
         self.vocabulary_size = vocabulary_size
         self.readout_units = readout_units
+        self.tied_to = tied_to
         self.seed = seed
         self.readout = (
             keras.layers.Dense(readout_units, "tanh", dtype=self.dtype_policy, name="readout")
@@ -43,19 +73,36 @@ class SoftmaxHead(keras.Layer):
             else None
         )
         self.dropout = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy)
-        self.logits = keras.layers.Dense(vocabulary_size, dtype=self.dtype_policy, name="logits")
+        self.logits = None
+        if tied_to is None:
+            self.logits = keras.layers.Dense(
+                vocabulary_size, dtype=self.dtype_policy, name="logits"
+            )
         self.supports_masking = True
 
     def build(self, input_shape):
         if self.readout is not None:
             self.readout.build(input_shape)
             input_shape = (*input_shape[:-1], self.readout_units)
-        self.logits.build(input_shape)
+        if self.tied_to is None:
+            self.logits.build(input_shape)
+            return
+        if not self.tied_to.built:
+            self.tied_to.build(None)
+        table, expected = self.tied_to.embeddings.shape, (self.vocabulary_size, input_shape[-1])
+        if tuple(table) != expected:
+            raise ValueError(
+                f"{self.name}: expected a tied embedding of shape {expected}, got {tuple(table)}. "
+                "Make the vocabularies equal; readout_units can bring h to the size of the vectors."
+            )
+        self.bias = self.add_weight((self.vocabulary_size,), "zeros", name="bias")
 
     def call(self, inputs, training=False):
         hidden = inputs if self.readout is None else self.readout(inputs)
-        logits = self.logits(self.dropout(hidden, training=training))
-        return ops.cast(logits, "float32")
+        hidden = self.dropout(hidden, training=training)
+        if self.tied_to is None:
+            return ops.cast(self.logits(hidden), "float32")
+        return vocabulary_logits(hidden, self.tied_to.embeddings, self.bias)
 
     def compute_output_spec(self, inputs, training=False):
         return keras.KerasTensor((*inputs.shape[:-1], self.vocabulary_size), dtype="float32")
@@ -65,6 +112,32 @@ class SoftmaxHead(keras.Layer):
             "vocabulary_size": self.vocabulary_size,
             "readout_units": self.readout_units,
             "dropout": self.dropout.rate,
+            "tied_to": keras.saving.serialize_keras_object(self.tied_to),
             "seed": self.seed,
         }
         return {**super().get_config(), **config}
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        if isinstance(config.get("tied_to"), dict):
+            config["tied_to"] = _shared_embedding(config["tied_to"])
+        return cls(**config)
+
+
+def _shared_embedding(config):
+    """Returns the embedding that was already made from this config; raises if there is none."""
+    # Keras gives an object that it knows back as it is, and makes another one out of the config:
+    # its name shows which.
+    name, fresh = config["config"]["name"], "not the shared one"
+    embedding = keras.saving.deserialize_keras_object(
+        {**config, "config": {**config["config"], "name": fresh}}
+    )
+    if embedding.name == fresh:
+        raise ValueError(
+            f"SoftmaxHead: expected to find the embedding {name!r} to which the head is tied, got "
+            "its config only, so the two would come apart. Load the model from a .keras file in "
+            "which the embedding stands before the head; or, in a layer that owns both, set "
+            "config['tied_to'] to the embedding; or call the embedding in reverse, without a head."
+        )
+    return embedding

@@ -1,40 +1,18 @@
-"""What every encoder-decoder model here has in common.
+"""What the recurrent encoder-decoder models have in common.
 
 The model is functional: inputs `{"source": (B, S), "target_in": (B, T)}`, output logits `(B, T,
 V)`. Its layer "encoder" is a functional model of its own, source `(B, S)` to a dict with the
 initial "states" of the decoder and, if there is attention, a "memory" and its "memory_mask"; its
-layer "decoder" is an `AutoregressiveDecoder`. `decoding_parts` finds them by these names, so it
+layer "decoder" is an `AutoregressiveDecoder`. `recurrent_parts` finds them by these names, so it
 works on a model just built and on one loaded from a file.
 """
-
-from collections.abc import Callable
-from typing import NamedTuple
 
 import keras
 from keras import ops
 
-from seqkeras.blocks.autoregressive_decoder import AutoregressiveDecoder
 from seqkeras.cells.stacked import StackedRNNCells
 from seqkeras.models.cells import make_cell
-
-
-class DecodingParts(NamedTuple):
-    """A trained model as decoding sees it.
-
-    Attributes:
-        encode: source ids `(B, S)` -> `(memory, state)`: nested structures of tensors with leading
-            B. The memory stays as it is; the state changes in every step.
-        step: `(tokens (B,), state, memory) -> (log_probs (B, V) float32, state)`. With attention,
-            `state["attention"]` `(B, S)` holds the weights of the last step.
-        attend: `(source (B, S), target_in (B, T)) -> (log_probs (B, T, V), weights (B, T, S))`,
-            float32, teacher forced in one pass; weights is None without attention.
-        attends: Whether there is attention.
-    """
-
-    encode: Callable
-    step: Callable
-    attend: Callable
-    attends: bool
+from seqkeras.models.parts import DecodingParts
 
 
 def token_embedding(vocabulary_size, dim, **options):
@@ -67,20 +45,8 @@ def encoder_decoder(encoder, decoder):
     return keras.Model({"source": source, "target_in": target_in}, logits, name="translation")
 
 
-def decoding_parts(model):
-    """Returns the `DecodingParts` of a model made by this package, also after loading it.
-
-    Raises:
-        ValueError: if the model has no layers "encoder" and "decoder" of the expected kinds.
-    """
-    names = [layer.name for layer in model.layers]
-    if "encoder" not in names or not isinstance(
-        model.get_layer("decoder") if "decoder" in names else None, AutoregressiveDecoder
-    ):
-        raise ValueError(
-            'decoding_parts: expected a model with the layers "encoder" and "decoder" that '
-            f"seqkeras.models builds, got layers {names}."
-        )
+def recurrent_parts(model):
+    """Returns the `DecodingParts` of a model with an encoder and an `AutoregressiveDecoder`."""
     encoder, decoder = model.get_layer("encoder"), model.get_layer("decoder")
 
     def encode(source):
@@ -105,4 +71,5 @@ def decoding_parts(model):
         )
         return ops.log_softmax(logits), None if weights is None else ops.cast(weights, "float32")
 
-    return DecodingParts(encode, step, attend, decoder.attends)
+    embeddings = decoder.embedding.embeddings
+    return DecodingParts(encode, step, attend, decoder.attends, embeddings)

@@ -9,10 +9,20 @@ from keras import ops
 
 from seqkeras.constants import PAD
 
+HIDDEN = -1e30  # a score so low that its exp is exactly 0 in float32, yet finite
+
 
 def real_tokens(ids):
     """Returns the mask `(B, T)` of ids `(B, T)`: True where a token is not PAD."""
     return ops.not_equal(ids, PAD)
+
+
+def carried_mask(x):
+    """Returns the mask `(B, T)` that Keras carries along with a tensor, or None.
+
+    For a layer with several inputs: Keras fills in `mask` where there is one only.
+    """
+    return getattr(x, "_keras_mask", None)
 
 
 def zero_masked(x, mask):
@@ -37,14 +47,18 @@ def masked_softmax(scores, mask=None):
     logits = ops.cast(scores, "float32")
     if mask is None:
         return ops.cast(_softmax(logits), scores.dtype)
-    logits = ops.where(mask, logits, -1e30)
-    weights = ops.where(mask, _softmax(logits), 0.0)
-    return ops.cast(weights, scores.dtype)
+    # One pass over the scores keeps NaN out and gradients too. Beside any real score exp makes what
+    # is masked exactly 0, so only a row without any needs more: a factor, of the size of the mask.
+    weights = _softmax(ops.where(mask, logits, HIDDEN))
+    sees = ops.any(mask, axis=-1, keepdims=True)
+    return ops.cast(weights * ops.cast(sees, "float32"), scores.dtype)
 
 
 def _softmax(logits):
     """`ops.softmax` without its warning of an axis of size 1: one source token is nothing odd."""
-    return ops.exp(ops.log_softmax(logits, axis=-1))
+    if logits.shape[-1] == 1:
+        return ops.exp(ops.log_softmax(logits, axis=-1))
+    return ops.softmax(logits, axis=-1)
 
 
 def reverse_padded(x, mask):

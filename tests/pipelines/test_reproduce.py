@@ -28,7 +28,7 @@ def test_a_row_is_a_command_that_the_pipeline_takes(name):
         assert parsed.training.minutes > 0
 
 
-@pytest.mark.parametrize("name", ["dates", "control-charts", "adding-gru"])
+@pytest.mark.parametrize("name", ["dates", "control-charts", "adding-gru", "set-maximum"])
 def test_it_trains_evaluates_and_prints_a_row(name, monkeypatch, tmp_path, capsys):
     commands = []
 
@@ -40,6 +40,9 @@ def test_it_trains_evaluates_and_prints_a_row(name, monkeypatch, tmp_path, capsy
         metrics = {split: SCORES.get(pipeline) for split in ("one", "two")}
         metrics |= {"baselines": {"loss": 1 / 6}, "parameters": 12345, "steps": 9, "minutes": 1.0}
         metrics["test"] = {"loss": 0.01}
+        if pipeline == "set_regression":
+            metrics |= {"test": {"mae": 0.05}, "spread": {"test": {"mae": 0.01}}}
+            metrics |= {"constant answer": {"mae": 18.0}, "seeds": {"1": {}, "2": {}}}
         (folder / "config.json").write_text(json.dumps(config))
         (folder / "metrics.json").write_text(json.dumps(metrics))
 
@@ -49,9 +52,10 @@ def test_it_trains_evaluates_and_prints_a_row(name, monkeypatch, tmp_path, capsy
     pipeline = reproduce.ROWS[name].pipeline
     assert commands == [(pipeline, "train"), (pipeline, "evaluate")]
     rows = capsys.readouterr().out.splitlines()
-    assert len(rows) == (1 if pipeline == "long_memory" else 2)
+    assert len(rows) == (1 if pipeline in ("long_memory", "set_regression") else 2)
     assert all(f"`make reproduce NAME={name}`" in row and " 7, " in row for row in rows)
     expected = {"translation": "BLEU 35.00", "classification": "accuracy 50.00 % of 4"}
+    expected["set_regression"] = "MAE 0.0500 ± 0.0100, 2 seeds (constant answer 18); 12,345"
     assert expected.get(pipeline, "loss 0.01 (without memory 0.167); 12,345") in rows[0]
     with pytest.raises(SystemExit, match="a row is trained from scratch"):
         reproduce.main(name)
