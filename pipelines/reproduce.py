@@ -56,13 +56,15 @@ def _pixels(preset, cell, system, minutes, *options):
 
 _COSINE = ("--training.schedule", "cosine", "--training.steps-per-epoch", "500")
 _COSINE += ("--training.epochs", "14")
-
+_CALM = ("--training.schedule", "cosine", "--training.epochs", "40", "--training.clip-norm", "1")
+_PIXEL_CELLS = {"lstm": "A08", "gru": "A09", "orthogonal": "A06", "unitary": "A06"}
 
 ROWS = {
     "dates": Row("translation", "dates", "D05", "generated dates"),
     "multi30k": _translation("multi30k", "D05"),
     "multi30k-lstm": _translation("multi30k-lstm", "D05, LSTM form"),
     "multi30k-seq2seq": _translation("multi30k-seq2seq", "D01"),
+    "multi30k-transformer": _translation("multi30k-transformer", "D07"),
     "control-charts": Row("classification", "builtin", "A08, A11", "generated control charts"),
     "basic-motions": _series("basic_motions", "BasicMotions.npz", "97.5 % 1-NN DTW"),
     "gun-point": _series("gun_point", "GunPoint.npz", "91.3 % 1-NN Euclidean, 90.7 % 1-NN DTW"),
@@ -70,7 +72,7 @@ ROWS = {
     "adding-lstm": _memory("adding", "lstm", "A08", 4),
     "adding-irnn": _memory("adding", "irnn", "A05", 4),
     "adding-orthogonal": _memory("adding", "orthogonal_small_angles", "A06", 15),
-    "adding-unitary": _memory("adding", "unitary", "A06", 15),
+    "adding-unitary": _memory("adding", "unitary", "A06", 60, *_CALM),
     "adding-simple-rnn": _memory("adding", "simple_rnn", "A01", 4),
     "copy-unitary": _memory("copy", "unitary", "A06", 3),
     "copy-lstm": _memory("copy", "lstm", "A08", 3),
@@ -82,6 +84,11 @@ ROWS = {
         ("--repeats", "5"),
         "MAE 0.2085 ± 0.0127",
     ),
+    **{
+        f"{preset}-{cell}": _pixels(preset, cell, system, 20)
+        for preset in ("mnist", "permuted-mnist")
+        for cell, system in _PIXEL_CELLS.items()
+    },
     "mnist-chrono-gru": _pixels("mnist", "chrono_gru", "A09", 60, *_COSINE),
 }
 

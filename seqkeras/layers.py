@@ -26,6 +26,8 @@ from seqkeras.blocks.set_attention import (
     SetAttentionBlock,
 )
 from seqkeras.blocks.token_embedding import TokenEmbedding
+from seqkeras.blocks.transformer_layer import TransformerLayer
+from seqkeras.blocks.transformer_stack import TransformerStack
 from seqkeras.cells.attention_cell import AttentionCell
 from seqkeras.cells.bidirectional import Bidirectional
 from seqkeras.cells.elman import Elman, ElmanCell
@@ -105,6 +107,8 @@ __all__ = [
     "SoftmaxHead",
     "StackedRNNCells",
     "TokenEmbedding",
+    "TransformerLayer",
+    "TransformerStack",
     "UnitaryRNN",
     "UnitaryRNNCell",
     "ZoneoutCell",

@@ -51,7 +51,7 @@ class TransformerLayer(keras.Layer):
         attention_dropout: Rate on the attention weights.
         hidden_dropout: Rate inside the feed-forward network.
         norm: "pre" or "post".
-        activation: Of the feed-forward network.
+        activation: Of the feed-forward network, see `FeedForward`.
         causal: If True, a position sees no later one.
         cross_attention: If True, the layer takes a memory.
         epsilon: Of the layer norms.
@@ -103,7 +103,7 @@ class TransformerLayer(keras.Layer):
         self.attention_dropout = attention_dropout
         self.hidden_dropout = hidden_dropout
         self.norm = norm
-        self.activation = keras.activations.get(activation)
+        self.activation = activation
         self.causal = causal
         self.cross_attention = cross_attention
         self.epsilon = epsilon
@@ -272,5 +272,8 @@ class TransformerLayer(keras.Layer):
             "seed",
         )
         config = {name: getattr(self, name) for name in names}
-        config["activation"] = keras.activations.serialize(self.activation)
+        named = isinstance(self.activation, str)
+        config["activation"] = (
+            self.activation if named else keras.activations.serialize(self.activation)
+        )
         return {**super().get_config(), **config}

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-HIDDEN = -1e30  # added to a score in float32, and exp is exactly 0
+from seqkeras.ops.masks import HIDDEN
 
 
 class Visibility(NamedTuple):
