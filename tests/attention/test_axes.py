@@ -1,4 +1,4 @@
-"""Attention over some of several axes: pictures `(B, height, width, D)`, videos with time before."""
+"""Attention over some of several axes, such as those of pictures `(B, height, width, D)`."""
 
 import keras
 import numpy as np

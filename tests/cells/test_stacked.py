@@ -126,8 +126,11 @@ def copying_stack(**options):
     ("options", "values"),
     [
         ({"cells": [{}, {}], "dropout": 0.5}, {0.0, 2.0}),
-        ({"cells": [{}, {"dropout": 0.5}]}, {0.0, 2.0}),
-        ({"cells": [{"dropout": 0.5}, {"dropout": 0.5}], "dropout": 0.5}, {0.0, 8.0}),
+        ({"cells": [{}, {"dropout": 0.5, "seed": 2}]}, {0.0, 2.0}),
+        (
+            {"cells": [{"dropout": 0.5, "seed": 3}, {"dropout": 0.5, "seed": 4}], "dropout": 0.5},
+            {0.0, 8.0},
+        ),
     ],
 )
 def test_dropout_between_cells_draws_one_mask_for_all_steps(options, values):
