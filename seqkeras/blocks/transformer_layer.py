@@ -20,7 +20,7 @@ from seqkeras.attention.multi_head import MultiHeadAttention
 from seqkeras.blocks.feed_forward import FeedForward
 from seqkeras.blocks.residual import Residual
 from seqkeras.ops import attention as kernels
-from seqkeras.ops.masks import carried_mask, zero_masked
+from seqkeras.ops.masks import zero_masked
 
 
 class LayerOutput(NamedTuple):
@@ -62,6 +62,8 @@ class TransformerLayer(keras.Layer):
         memory: Float tensor `(B, S, Dm)`, for `cross_attention=True` only.
         mask: Boolean `(B, T)` or None.
         memory_mask: Boolean `(B, S)` or None.
+        inputs_mask: The same as `mask`: where there is a memory, Keras fills in the mask that the
+            inputs carry by this name.
         training: If True, dropout is on.
         return_attention_scores: If True, returns a `LayerOutput`.
 
@@ -169,9 +171,10 @@ class TransformerLayer(keras.Layer):
         memory_mask=None,
         training=False,
         return_attention_scores=False,
+        inputs_mask=None,
     ):
         self._check_memory(memory is not None)
-        mask = carried_mask(inputs) if mask is None else mask
+        mask = inputs_mask if mask is None else mask
         inputs = zero_masked(inputs, mask)
         own = self.own_mask(mask, ops.shape(inputs)[1])
         other = prepared = None

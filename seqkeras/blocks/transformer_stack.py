@@ -10,7 +10,7 @@ from keras import ops
 from seqkeras.attention.heads import HeadMemory
 from seqkeras.blocks.layer_normalization import LayerNormalization
 from seqkeras.blocks.transformer_layer import TransformerLayer
-from seqkeras.ops.masks import carried_mask, zero_masked
+from seqkeras.ops.masks import zero_masked
 
 
 class StackOutput(NamedTuple):
@@ -56,6 +56,8 @@ class TransformerStack(keras.Layer):
         memory: Float tensor `(B, S, Dm)`, for `cross_attention=True` only.
         mask: Boolean `(B, T)` or None.
         memory_mask: Boolean `(B, S)` or None.
+        inputs_mask: The same as `mask`: where there is a memory, Keras fills in the mask that the
+            inputs carry by this name.
         training: If True, dropout is on.
         return_attention_scores: If True, returns a `StackOutput`.
 
@@ -132,8 +134,9 @@ class TransformerStack(keras.Layer):
         memory_mask=None,
         training=False,
         return_attention_scores=False,
+        inputs_mask=None,
     ):
-        mask = carried_mask(inputs) if mask is None else mask
+        mask = inputs_mask if mask is None else mask
         x = zero_masked(inputs, mask)
         first, length = self.layers[0], ops.shape(inputs)[1]
         own_mask = first.own_mask(mask, length)

@@ -17,14 +17,6 @@ def real_tokens(ids):
     return ops.not_equal(ids, PAD)
 
 
-def carried_mask(x):
-    """Returns the mask `(B, T)` that Keras carries along with a tensor, or None.
-
-    For a layer with several inputs: Keras fills in `mask` where there is one only.
-    """
-    return getattr(x, "_keras_mask", None)
-
-
 def zero_masked(x, mask):
     """Returns x `(B, T, D)` with zeros where mask `(B, T)` is False; x itself if mask is None."""
     if mask is None:

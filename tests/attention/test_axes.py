@@ -33,7 +33,7 @@ def flat(layer):
 )
 def test_unfold_undoes_fold(rank, axes):
     sizes = (2, 3, 4, 5, 6)[:rank]
-    x = RNG.normal(size=sizes)
+    x = RNG.normal(size=sizes).astype("float32")
     folds = AttentionAxes(rank, axes)
     folded = folds.fold(x)
     assert len(folded.shape) == 3
@@ -91,9 +91,7 @@ def test_a_pattern_may_lack_axes_before_those_attended_over(lead):
     """`(T, S)`, `(B, T, S)`, `(B, H, T, S)`, `(B, H, N, T, S)`."""
     layer = built(axes=2)
     full = RNG.random((B, H, N, W, V)) < 0.6
-    pattern = (
-        full[(0,) * (3 - lead)] if lead == 0 else full[(slice(None),) * lead + (0,) * (3 - lead)]
-    )
+    pattern = full[(slice(None),) * lead + (0,) * (3 - lead)]
     wide = pattern.reshape(*pattern.shape[:lead], *[1] * (3 - lead), W, V)
     found = layer(QUERY, VALUE, attention_mask=pattern)
     expected = layer(QUERY, VALUE, attention_mask=np.broadcast_to(wide, full.shape))

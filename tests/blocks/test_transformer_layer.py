@@ -107,6 +107,7 @@ def test_equals_the_equations(norm):
 
 def test_a_position_sees_no_later_one():
     layer = TransformerLayer(**OPTIONS, causal=True)
+    layer(X)
     for t in range(T):
         by_output = np.zeros((B, T, D), "float32")
         by_output[:, t] = 1.0
