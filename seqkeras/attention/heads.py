@@ -19,8 +19,8 @@ from seqkeras.ops import attention as kernels
 from seqkeras.ops.attention_weights import get_activation, serialize_activation
 from seqkeras.ops.masks import zero_masked
 
-# From so many scores of a head on, blocks of queries are faster than the whole matrix.
-_WHOLE_UP_TO = 2**17
+# Up to so many scores of an example, 16 MiB, all at once: blocks take a fifth more time.
+_WHOLE_UP_TO = 2**22
 _LONG = 2**14  # what a length that is not known is taken for, where it could be long
 
 
@@ -219,7 +219,7 @@ class HeadedAttention(keras.Layer):
             return self.chunk_size if t is None or t > self.chunk_size else None
         if self.flash_attention:
             return kernels.block_rows(self._heads, s or _LONG)
-        long = t is not None and s is not None and t * s > _WHOLE_UP_TO
+        long = t is not None and s is not None and self._heads * t * s > _WHOLE_UP_TO
         if self.flash_attention is False or self._weigh is not None or not long:
             return None
         return kernels.block_rows(self._heads, s)

@@ -8,7 +8,7 @@ import keras
 from keras import ops, tree
 
 
-def scan(step, states, sequences, reverse=False, unroll=False):
+def scan(step, states, sequences, reverse=False, unroll=False, in_turn=False):
     """Applies `step` to every time step in turn.
 
     Args:
@@ -18,6 +18,8 @@ def scan(step, states, sequences, reverse=False, unroll=False):
         sequences: Structure of time-major tensors `(T, B, ...)`, T >= 1.
         reverse: If True, steps run from T-1 to 0. Outputs are in the order of processing.
         unroll: If True, a Python loop over a static T instead of a loop in the graph.
+        in_turn: If True, no step starts before the one before it has ended, as TensorFlow else may
+            where a step does not wait for the states: the memory of one step instead of ten.
 
     Returns:
         `(outputs, states)`: the outputs stacked over time `(T, B, ...)`, and the last states.
@@ -28,7 +30,7 @@ def scan(step, states, sequences, reverse=False, unroll=False):
     if unroll:
         return _unrolled(step, states, sequences, reverse)
     if keras.backend.backend() == "tensorflow":
-        return _tensorflow_loop(step, states, sequences, reverse)
+        return _tensorflow_loop(step, states, sequences, reverse, in_turn)
     return _jax_loop(step, states, sequences, reverse)
 
 
@@ -96,7 +98,7 @@ def _jax_loop(step, states, sequences, reverse):
     return outputs, states
 
 
-def _tensorflow_loop(step, states, sequences, reverse):
+def _tensorflow_loop(step, states, sequences, reverse, in_turn):
     import tensorflow as tf
 
     flat_sequences = [tf.convert_to_tensor(x) for x in tree.flatten(sequences)]
@@ -127,7 +129,11 @@ def _tensorflow_loop(step, states, sequences, reverse):
         return t + 1, tree.flatten(new_states), outputs
 
     _, flat_states, outputs = tf.while_loop(
-        lambda t, *_: t < length, body, (0, flat_states, outputs), maximum_iterations=length
+        lambda t, *_: t < length,
+        body,
+        (0, flat_states, outputs),
+        parallel_iterations=1 if in_turn else 10,
+        maximum_iterations=length,
     )
     stacked = [array.stack() for array in outputs]
     for y in stacked:

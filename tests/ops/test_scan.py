@@ -35,6 +35,13 @@ def test_outputs_are_in_the_order_of_processing(unroll, reverse):
     np.testing.assert_allclose(last, expected_last, rtol=1e-5)
 
 
+def test_steps_in_turn_give_the_same():
+    outputs, last = scan(decaying_sum, np.ones((2, 3), "float32"), X, in_turn=True)
+    expected, expected_last = oracle(X, np.ones((2, 3)), False)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5)
+    np.testing.assert_allclose(last, expected_last, rtol=1e-5)
+
+
 @KINDS
 @DIRECTIONS
 @pytest.mark.parametrize("zero_output", [False, True], ids=["last output", "zero output"])

@@ -23,9 +23,10 @@ from seqkeras.ops.attention.whole import grouped_matmul, scaled
 from seqkeras.ops.dropout import fold_in, keep_mask
 from seqkeras.ops.scan import scan
 
-_BLOCK = 2**20  # scores of a block for each example: 4 MiB, about what caches hold
-_FEWEST_ROWS, _ROUND_TO = 8, 8
-_SEGMENTS = 8
+_BLOCK = 2**21  # scores of a block for each example: 8 MiB
+# Each block adds S D numbers to the gradients of the keys, and makes C S scores: C exceeds most D.
+_FEWEST_ROWS, _ROUND_TO = 128, 8
+_SEGMENTS = 4
 _LOWEST = -1e20  # above HIDDEN, below every score: the maximum of a row that sees nothing
 
 
@@ -42,9 +43,11 @@ def chunked_attention(query, key, value, parts, rows, bias=None, dropout=0.0, se
         query, key, value, bias, dropout, seed: as for `whole_attention`. The dropout's noise of a
             block `(B, N, C, S)` is drawn with `fold_in(seed, t)`, t its first query.
         parts: `Visibility`.
-        rows: int C, the queries of a block.
+        rows: int C, the most queries of a block.
     """
     query = scaled(query)
+    if query.shape[2]:  # no more rows than needed, so that the last block is about full
+        rows = -(-query.shape[2] // -(-query.shape[2] // rows))
     made = [
         _attend(piece, _Shared(parts, rows, ops.shape(piece.key)[2], dropout, seed))
         for piece in _segments(_Piece(0, query, key, value, parts, bias), rows)
@@ -187,7 +190,7 @@ def _tensorflow(shared, constants, query, key, value, *bias):
         def forward(x, states):
             return shared.forward(x, turned_key, value), states
 
-        (context, lse), _ = scan(forward, (), inputs)
+        (context, lse), _ = scan(forward, (), inputs, in_turn=True)
 
         def gradient(by_context):
             made = {**inputs, "context": context, "lse": lse, "by_context": by_context}
@@ -227,7 +230,7 @@ def _backward(shared, inputs, key, value):
 
     # In float32: a sum over many blocks.
     zeros = [tf.zeros_like(x, tf.float32) for x in (key, value)]
-    (by_query, *by_bias), (by_key, by_value) = scan(step, zeros, inputs)
+    (by_query, *by_bias), (by_key, by_value) = scan(step, zeros, inputs, in_turn=True)
     return by_query, tf.cast(by_key, dtype), tf.cast(by_value, dtype), *by_bias
 
 

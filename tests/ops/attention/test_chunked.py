@@ -235,10 +235,10 @@ def test_an_empty_batch():
     assert tuple(context.shape) == (0, N, T, DV)
 
 
-def test_blocks_hold_a_million_scores():
-    assert block_rows(8, 512) == 256
-    assert block_rows(4, 16384) == 16
-    assert block_rows(16, 10**6) == 8
+def test_blocks_hold_two_million_scores_or_as_few_as_pays():
+    assert block_rows(8, 512) == 512
+    assert block_rows(4, 2048) == 256
+    assert block_rows(16, 10**6) == 128
     assert block_rows(1, 0) % 8 == 0
 
 
@@ -330,3 +330,10 @@ def test_no_tensor_has_a_query_by_key_axis(parts):
     length, rows = 512, 8
     assert largest_tensor(parts, length, None) >= N * length * length
     assert largest_tensor(parts, length, rows) <= N * length * max(rows, D)
+
+
+def test_a_block_has_no_more_rows_than_there_are_queries():
+    """Also where more are allowed: 24 queries are no block of 512, nor 12 + 12 of them 16 + 16."""
+    whole = largest_tensor(Visibility(), 24, None)
+    assert largest_tensor(Visibility(), 24, 512) <= whole
+    assert largest_tensor(Visibility(), 24, 16) < N * 24 * 16
