@@ -4,9 +4,9 @@ import dataclasses
 import sys
 
 import numpy as np
-import tensorflow as tf
 
 from seqkeras.data.readers import read_lines
+from seqkeras.serving.raw_sequences import padded
 from seqkeras.serving.signatures import read_signatures
 from seqkeras.serving.versions import find_version, load_functions
 
@@ -67,8 +67,6 @@ def parse_set(line, features, where):
 
 
 def _print(function, sets):
-    length = np.array([len(elements) for elements in sets], np.int32)
-    rows = tf.RaggedTensor.from_row_lengths(np.concatenate(sets), length)
-    answers = function(elements=rows.to_tensor(), length=tf.constant(length))["answers"].numpy()
-    for row in answers:
+    elements, length = padded(sets)
+    for row in function(elements=elements, length=length)["answers"].numpy():
         print("\t".join(f"{number:.6g}" for number in row), flush=True)

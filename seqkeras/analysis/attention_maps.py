@@ -58,8 +58,8 @@ def plot_attention(attention, source_tokens, target_tokens, title=None):
     )
     axes = figure.add_subplot()
     image = axes.imshow(attention, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
-    _name_tokens(axes.xaxis, source, width, sideways=not _fit(source, width))
-    _name_tokens(axes.yaxis, target, height)
+    name_tokens(axes.xaxis, source, width, sideways=not _fit(source, width))
+    name_tokens(axes.yaxis, target, height)
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
     axes.set_xlabel("source")
@@ -126,14 +126,25 @@ def _fit(labels, inches):
     return LETTER * widest <= inches / len(labels)
 
 
-def _name_tokens(axis, labels, inches, sideways=False):
+def name_tokens(
+    axis, labels, inches, sideways=False, smallest=SMALLEST_POINTS, largest=FONT_POINTS
+):
+    """Puts the names of tokens beside an axis of a map; where they would touch, not all of them.
+
+    Args:
+        axis: `matplotlib.axis.Axis`, with a tick at 0, 1, ... for each token.
+        labels: Sequence of at least one drawable str.
+        inches: float, the length of the axis.
+        sideways: If True, the names are turned by 90 degrees.
+        smallest, largest: float, points of the letters.
+    """
     points = 72.0 * inches / len(labels)  # between two tokens
-    every = math.ceil(SMALLEST_POINTS / points)
+    every = math.ceil(smallest / points)
     axis.set_ticks(
         range(0, len(labels), every),
         labels[::every],
         rotation=90 if sideways else 0,
-        fontsize=min(FONT_POINTS, points * every),
+        fontsize=min(largest, points * every),
         fontfamily=list(installed_fonts()),
         parse_math=False,  # a token may hold a dollar sign
     )

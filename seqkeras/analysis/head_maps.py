@@ -7,8 +7,8 @@ looks at in the encoder `(T, S)`; in each map a row is a query, and sums to 1. V
 
 import numpy as np
 
-from seqkeras.analysis.attention_maps import without_padding
-from seqkeras.analysis.figures import drawable, figure_pixels, installed_fonts, new_figure
+from seqkeras.analysis.attention_maps import name_tokens, without_padding
+from seqkeras.analysis.figures import drawable, figure_pixels, new_figure
 
 MAP, MARGIN = 1.5, 0.9  # inches, of a map's side and for the names of tokens
 SMALLEST_POINTS, LARGEST_POINTS = 3.5, 7.0
@@ -49,8 +49,11 @@ def plot_heads(maps, source_tokens, target_tokens):
         for layer, row in enumerate(grid):
             for head, axes in enumerate(row):
                 axes.imshow(array[layer, head], cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
-                _name(axes.yaxis, tokens[asks] if head == 0 else [])
-                _name(axes.xaxis, tokens[asked] if layer == len(grid) - 1 else [], rotation=90)
+                axes.set(xticks=[], yticks=[])
+                if head == 0:
+                    _name(axes.yaxis, tokens[asks])
+                if layer == len(grid) - 1:
+                    _name(axes.xaxis, tokens[asked], sideways=True)
                 if layer == 0:
                     axes.set_title(f"head {head + 1}", fontsize=7)
             row[0].set_ylabel(f"layer {layer + 1}", fontsize=7)
@@ -94,14 +97,6 @@ def _check(maps, tokens):
             )
 
 
-def _name(axis, tokens, rotation=0):
-    points = min(72.0 * MAP / max(len(tokens), 1), LARGEST_POINTS)
-    every = 1 if points >= SMALLEST_POINTS else int(np.ceil(SMALLEST_POINTS / points))
-    axis.set_ticks(
-        range(0, len(tokens), every),
-        [drawable(token, longest=12) for token in tokens[::every]],
-        rotation=rotation,
-        fontsize=max(points, SMALLEST_POINTS),
-        fontfamily=list(installed_fonts()),
-        parse_math=False,
-    )
+def _name(axis, tokens, sideways=False):
+    labels = [drawable(token, longest=12) for token in tokens]
+    name_tokens(axis, labels, MAP, sideways, SMALLEST_POINTS, LARGEST_POINTS)

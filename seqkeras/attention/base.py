@@ -16,7 +16,7 @@ import keras
 from keras import ops
 
 from seqkeras.ops.attention_weights import get_activation, serialize_activation
-from seqkeras.ops.masks import zero_masked
+from seqkeras.ops.masks import both, causal_mask, zero_masked
 
 
 class AttentionMemory(NamedTuple):
@@ -103,18 +103,16 @@ class ScoredAttention(keras.Layer):
     def visible(self, memory, attention_mask=None):
         """Returns where queries may look, a mask that broadcasts to `(B, T, S)`, or None."""
         mask = None if memory.mask is None else ops.expand_dims(memory.mask, 1)  # (B, 1, S)
-        return _both(mask, attention_mask)
+        return both(mask, attention_mask)
 
     def clean(
         self, query, value, key, query_mask, value_mask, key_mask, attention_mask, use_causal_mask
     ):
         """Returns `(query, memory, attention_mask)` as `attend` takes them; arguments as `call`."""
-        memory = self.prepare(value, key, _both(value_mask, key_mask))
+        memory = self.prepare(value, key, both(value_mask, key_mask))
         if use_causal_mask:
-            t = ops.arange(ops.shape(query)[1])
-            s = ops.arange(ops.shape(value)[1])
-            causal = ops.expand_dims(ops.expand_dims(t, 1) >= ops.expand_dims(s, 0), 0)
-            attention_mask = _both(attention_mask, causal)
+            causal = causal_mask(ops.shape(query)[1], ops.shape(value)[1])
+            attention_mask = both(attention_mask, ops.expand_dims(causal, 0))
         return zero_masked(query, query_mask), memory, attention_mask
 
     def call(
@@ -143,9 +141,3 @@ class ScoredAttention(keras.Layer):
 
     def get_config(self):
         return {**super().get_config(), "activation": serialize_activation(self.activation)}
-
-
-def _both(mask, other):
-    if mask is None or other is None:
-        return other if mask is None else mask
-    return ops.logical_and(mask, other)

@@ -17,7 +17,7 @@ from seqkeras.attention.axes import AttentionAxes
 from seqkeras.attention.projection import Projections
 from seqkeras.ops import attention as kernels
 from seqkeras.ops.attention_weights import get_activation, serialize_activation
-from seqkeras.ops.masks import zero_masked
+from seqkeras.ops.masks import both, zero_masked
 
 # Up to so many scores of an example, 16 MiB, all at once: blocks take a fifth more time.
 _WHOLE_UP_TO = 2**22
@@ -177,7 +177,7 @@ class HeadedAttention(keras.Layer):
         axes = self._axes
         queries = axes.fold(query_mask)
         folded_query = zero_masked(axes.fold(query), queries)
-        keys = axes.fold(kernels.both(value_mask, key_mask))
+        keys = axes.fold(both(value_mask, key_mask))
         folded_value = zero_masked(axes.fold(value), keys)
         folded_key = None if key is None else zero_masked(axes.fold(key), keys)
         pattern = None if attention_mask is None else axes.fold_pattern(attention_mask, query)

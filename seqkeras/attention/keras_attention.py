@@ -13,7 +13,7 @@ import keras
 from keras import ops
 
 from seqkeras.ops import attention as kernels
-from seqkeras.ops.masks import zero_masked
+from seqkeras.ops.masks import both, causal_mask, zero_masked
 
 SCORE_MODES = ("dot", "concat")
 
@@ -88,7 +88,7 @@ class ListAttention(keras.Layer):
     ):
         self._check_lists(inputs, mask)
         query_mask, value_mask, key_mask = (*(mask or (None, None)), None)[:3]
-        real = kernels.both(value_mask, key_mask)
+        real = both(value_mask, key_mask)
         query, value, key = (*inputs, inputs[1])[:3]
         query, value, key = (
             zero_masked(x, m) for x, m in ((query, query_mask), (value, real), (key, real))
@@ -96,8 +96,7 @@ class ListAttention(keras.Layer):
         scores = ops.cast(self.score(query, key), "float32")
         seen = None if real is None else ops.expand_dims(ops.cast(real, "bool"), -2)  # (B, 1, S)
         if use_causal_mask:
-            rule = kernels.Visibility(causal=True)
-            seen = kernels.both(seen, kernels.visible(rule, *ops.shape(scores)[-2:])[0, 0])
+            seen = both(seen, causal_mask(*ops.shape(scores)[-2:]))
         weights = kernels.weights_of(scores, kernels.from_visible(seen))
         weights = ops.cast(weights, self.compute_dtype)
         if training and self.dropout:

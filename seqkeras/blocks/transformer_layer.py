@@ -180,7 +180,7 @@ class TransformerLayer(keras.Layer):
         other = prepared = None
         if memory is not None:
             prepared = self.prepare(zero_masked(memory, memory_mask))
-            other = self.other_mask(memory_mask, ops.shape(inputs)[1], ops.shape(memory)[1])
+            other = self.other_mask(memory_mask, ops.shape(memory)[1])
         output = self.run(inputs, own, prepared, other, training)
         return output if return_attention_scores else output.x
 
@@ -198,9 +198,9 @@ class TransformerLayer(keras.Layer):
         """Returns the `AdditiveMask` of the self-attention, for T positions."""
         return kernels.additive(kernels.Visibility(mask, causal=self.causal), length, length)
 
-    def other_mask(self, memory_mask, length, memory_length):
-        """Returns the `AdditiveMask` of the attention to the memory."""
-        return kernels.additive(kernels.Visibility(memory_mask), length, memory_length)
+    def other_mask(self, memory_mask, memory_length):
+        """Returns the `AdditiveMask` of the attention to the memory, for any number of queries."""
+        return kernels.additive(kernels.Visibility(memory_mask), 1, memory_length)
 
     def prepare(self, memory):
         """Returns the `HeadMemory` of memory `(B, S, Dm)`, finite everywhere; None without."""

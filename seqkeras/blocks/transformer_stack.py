@@ -32,7 +32,7 @@ class StackMemory(NamedTuple):
 
     Attributes:
         heads: Tuple of a `HeadMemory` for each layer.
-        mask: Boolean tensor `(B, S)`.
+        mask: The `AdditiveMask` of the memory, or None where nothing is hidden.
     """
 
     heads: tuple
@@ -138,12 +138,9 @@ class TransformerStack(keras.Layer):
     ):
         mask = inputs_mask if mask is None else mask
         x = zero_masked(inputs, mask)
-        first, length = self.layers[0], ops.shape(inputs)[1]
-        own_mask = first.own_mask(mask, length)
-        other_mask, heads = None, [None] * self.num_layers
-        if memory is not None:
-            heads = self.prepare(memory, memory_mask).heads
-            other_mask = first.other_mask(memory_mask, length, ops.shape(memory)[1])
+        own_mask = self.layers[0].own_mask(mask, ops.shape(inputs)[1])
+        memory = None if memory is None else self.prepare(memory, memory_mask)
+        heads, other_mask = memory or self._no_memory
         own, other = [], []
         for layer, prepared in zip(self.layers, heads, strict=True):
             output = layer.run(x, own_mask, prepared, other_mask, training)
@@ -155,6 +152,10 @@ class TransformerStack(keras.Layer):
             return x
         return StackOutput(x, own, other if self.cross_attention else [])
 
+    @property
+    def _no_memory(self):
+        return StackMemory((None,) * self.num_layers, None)
+
     def _finish(self, x):
         return x if self.last_norm is None else self.last_norm(x)
 
@@ -163,10 +164,8 @@ class TransformerStack(keras.Layer):
     def prepare(self, memory, memory_mask=None):
         """Returns the `StackMemory` of memory `(B, S, Dm)`."""
         memory = zero_masked(memory, memory_mask)
-        if memory_mask is None:
-            memory_mask = ops.ones(ops.shape(memory)[:2], dtype="bool")
         heads = tuple(layer.prepare(memory) for layer in self.layers)
-        return StackMemory(heads, memory_mask)
+        return StackMemory(heads, self.layers[0].other_mask(memory_mask, ops.shape(memory)[1]))
 
     def start(self, batch_size):
         """Returns the caches of no position: for each layer a `HeadMemory` `(B, N, 0, D)`."""
@@ -185,11 +184,7 @@ class TransformerStack(keras.Layer):
         Returns:
             `(StackOutput of the one position, caches of t + 1 positions)`.
         """
-        heads, other_mask = [None] * self.num_layers, None
-        if memory is not None:
-            heads = memory.heads
-            length = ops.shape(memory.mask)[1]
-            other_mask = self.layers[0].other_mask(memory.mask, 1, length)
+        heads, other_mask = memory or self._no_memory
         own, other, grown = [], [], []
         for layer, cache, prepared in zip(self.layers, caches, heads, strict=True):
             output, cache = layer.step(x, cache, prepared, other_mask)

@@ -14,9 +14,9 @@ from seqkeras.blocks.masking import PaddingMask
 from seqkeras.blocks.positions import LearnedPositions, SinusoidalPositions
 from seqkeras.blocks.token_embedding import TokenEmbedding
 from seqkeras.blocks.transformer_stack import TransformerStack
-from seqkeras.constants import PAD
 from seqkeras.heads.softmax import SoftmaxHead
 from seqkeras.models.parts import DecodingParts
+from seqkeras.ops.masks import real_tokens
 
 # The sizes of the paper (Table 3), and one for a small set of short sentences.
 PRESETS = {
@@ -107,9 +107,9 @@ def transformer(
         logits = target_embedding(y, reverse=True)
     else:
         logits = SoftmaxHead(target_vocabulary, name="head")(y)
-    return keras.Model({"source": source, "target_in": target_in}, logits, name="translation")
 
     # what decoding needs: `transformer_parts` finds the layers by their names
+    return keras.Model({"source": source, "target_in": target_in}, logits, name="translation")
 
 
 def _embedding(vocabulary_size, units, name):
@@ -155,7 +155,7 @@ class TransformerParts:
 
     def embed_source(self, source):
         """Returns the vectors and the mask of source ids `(B, S)`."""
-        return self.source_positions(self.source_embedding(source)), ops.not_equal(source, PAD)
+        return self.source_positions(self.source_embedding(source)), real_tokens(source)
 
     def encode(self, source):
         """Source ids `(B, S)` to `(memory, state)`, see `DecodingParts`."""

@@ -24,6 +24,33 @@ def zero_masked(x, mask):
     return ops.where(ops.expand_dims(mask, -1), x, ops.zeros((), dtype=x.dtype))
 
 
+def both(mask, other):
+    """Returns where both masks are True; None hides nothing."""
+    if mask is None or other is None:
+        return other if mask is None else mask
+    return ops.logical_and(mask, other)
+
+
+def causal_mask(queries, keys, begin=0):
+    """Returns the mask `(T, S)` of queries that see no later key: s <= begin + t.
+
+    Args:
+        queries, keys: int or int tensor, T and S.
+        begin: int or int tensor, the position of the first query among the keys.
+    """
+    t = ops.arange(queries, dtype="int32") + begin
+    return ops.expand_dims(ops.arange(keys, dtype="int32"), 0) <= ops.expand_dims(t, 1)
+
+
+def softmax(scores):
+    """`ops.softmax` over the last axis, without its warning of an axis of size 1: one source token
+    is nothing odd.
+    """
+    if scores.shape[-1] == 1:
+        return ops.exp(ops.log_softmax(scores, axis=-1))
+    return ops.softmax(scores, axis=-1)
+
+
 def masked_softmax(scores, mask=None):
     """Softmax over the last axis, in float32, with weight exactly 0 where the mask is False.
 
@@ -38,19 +65,12 @@ def masked_softmax(scores, mask=None):
     """
     logits = ops.cast(scores, "float32")
     if mask is None:
-        return ops.cast(_softmax(logits), scores.dtype)
+        return ops.cast(softmax(logits), scores.dtype)
     # One pass over the scores keeps NaN out and gradients too. Beside any real score exp makes what
     # is masked exactly 0, so only a row without any needs more: a factor, of the size of the mask.
-    weights = _softmax(ops.where(mask, logits, HIDDEN))
+    weights = softmax(ops.where(mask, logits, HIDDEN))
     sees = ops.any(mask, axis=-1, keepdims=True)
     return ops.cast(weights * ops.cast(sees, "float32"), scores.dtype)
-
-
-def _softmax(logits):
-    """`ops.softmax` without its warning of an axis of size 1: one source token is nothing odd."""
-    if logits.shape[-1] == 1:
-        return ops.exp(ops.log_softmax(logits, axis=-1))
-    return ops.softmax(logits, axis=-1)
 
 
 def reverse_padded(x, mask):

@@ -8,10 +8,10 @@ A classifier has one method, `classify`, and `signatures()` for `export_saved_mo
     probabilities  float32 (B, C)
 """
 
-import numpy as np
 import tensorflow as tf
 
 from seqkeras.constants import END, PAD
+from seqkeras.serving import raw_sequences
 from seqkeras.serving.rest import DEFAULT_SIGNATURE
 
 
@@ -101,13 +101,7 @@ class SeriesClassifier(Classifier):
             tf.errors.InvalidArgumentError: a value within the length of its series is NaN or
                 infinite: a label for it would mean nothing.
         """
-        length = tf.clip_by_value(length, 0, tf.shape(series)[1])
-        mask = tf.sequence_mask(length, tf.shape(series)[1])
-        series = tf.where(mask[:, :, None], series, 0.0)
-        series = tf.debugging.check_numerics(
-            series, "expected finite numbers within the length of each series"
-        )
-        series = tf.pad(series, [[0, 0], [0, 1], [0, 0]])  # a step, also where all are empty
+        series, length = raw_sequences.cleaned(series, length, "series")
         return self._answer(series, length)
 
     def signatures(self):
@@ -131,6 +125,5 @@ def padded(series):
     >>> batch["series"][:, :, 0].tolist(), batch["length"].tolist()
     ([[1.0, 1.0], [1.0, 0.0]], [2, 1])
     """
-    length = [len(values) for values in series]
-    rows = tf.RaggedTensor.from_row_lengths(np.concatenate(series).astype(np.float32), length)
-    return {"series": rows.to_tensor().numpy(), "length": np.array(length, np.int32)}
+    values, length = raw_sequences.padded(series)
+    return {"series": values, "length": length}

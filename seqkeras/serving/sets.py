@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from seqkeras.serving.raw_sequences import cleaned
 from seqkeras.serving.rest import DEFAULT_SIGNATURE
 
 
@@ -32,13 +33,7 @@ class SetRegressor(tf.Module):
             tf.errors.InvalidArgumentError: an element within the length of its set is NaN or
                 infinite: an answer to it would mean nothing.
         """
-        length = tf.clip_by_value(length, 0, tf.shape(elements)[1])
-        mask = tf.sequence_mask(length, tf.shape(elements)[1])
-        elements = tf.where(mask[:, :, None], elements, 0.0)
-        elements = tf.debugging.check_numerics(
-            elements, "expected finite numbers within the length of each set"
-        )
-        elements = tf.pad(elements, [[0, 0], [0, 1], [0, 0]])  # one, also where all are empty
+        elements, length = cleaned(elements, length, "set")
         answers = self.model({"elements": elements, "length": length}, training=False)[:, 0]
         return {"answer": answers[:, 0], "answers": answers}
 

@@ -5,7 +5,6 @@ from seqkeras.ops.attention.masks import (
     AdditiveMask,
     Visibility,
     additive,
-    both,
     from_visible,
     visible,
 )
@@ -16,7 +15,6 @@ __all__ = [
     "Visibility",
     "additive",
     "block_rows",
-    "both",
     "chunked_attention",
     "dropped",
     "from_visible",

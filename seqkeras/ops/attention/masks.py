@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from seqkeras.ops.masks import HIDDEN
+from seqkeras.ops.masks import HIDDEN, both, causal_mask
 
 
 class Visibility(NamedTuple):
@@ -61,13 +61,13 @@ def visible(parts, queries, keys, begin=0):
         mask = ops.cast(parts.keys, "bool")[:, None, None, :]  # (B, 1, 1, S)
     if parts.pattern is not None:
         mask = both(mask, ops.cast(parts.pattern, "bool"))
-    if parts.causal or parts.window is not None:
-        t = ops.arange(queries, dtype="int32")[:, None] + begin + parts.offset
+    first = begin + parts.offset
+    if parts.causal:
+        mask = both(mask, causal_mask(queries, keys, first)[None, None])
+    if parts.window is not None:
+        t = ops.arange(queries, dtype="int32")[:, None] + first
         s = ops.arange(keys, dtype="int32")[None, :]
-        if parts.causal:
-            mask = both(mask, (s <= t)[None, None])
-        if parts.window is not None:
-            mask = both(mask, (ops.abs(t - s) < parts.window)[None, None])
+        mask = both(mask, (ops.abs(t - s) < parts.window)[None, None])
     return mask
 
 
@@ -105,10 +105,3 @@ def hidden_bias(mask):
 def as_float(mask):
     """Returns float32 like mask: 1 where True, 0 where False."""
     return ops.cast(mask, "float32")
-
-
-def both(mask, other):
-    """Returns where both masks are True; None hides nothing."""
-    if mask is None or other is None:
-        return other if mask is None else mask
-    return ops.logical_and(mask, other)

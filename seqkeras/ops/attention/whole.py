@@ -11,6 +11,7 @@ import math
 from keras import ops
 
 from seqkeras.ops.dropout import keep_mask
+from seqkeras.ops.masks import softmax
 
 
 def whole_attention(query, key, value, mask=None, bias=None, weigh=None, dropout=0.0, seed=None):
@@ -52,13 +53,6 @@ def dropped(weights, rate, seed):
     if not rate:
         return weights
     return weights * keep_mask(ops.shape(weights), rate, seed, weights.dtype)
-
-
-def softmax(scores):
-    """Softmax over the last axis, without the warning of `ops.softmax` where it has one entry."""
-    if scores.shape[-1] == 1:
-        return scores * 0.0 + 1.0
-    return ops.softmax(scores, axis=-1)
 
 
 def scaled(query):

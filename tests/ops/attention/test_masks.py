@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from seqkeras.ops.attention import Visibility, additive, both, from_visible
-from seqkeras.ops.attention.masks import HIDDEN, visible
+from seqkeras.ops.attention import Visibility, additive, from_visible
+from seqkeras.ops.attention.masks import visible
+from seqkeras.ops.masks import HIDDEN, both
 from tests.ops.attention import naive
 
 B, N, T, S = 2, 3, 4, 5
