@@ -26,6 +26,7 @@ from pipelines.command_line import run_commands
 from pipelines.finish_run import finish_run
 from pipelines.labelled_sequences import encode, read_split, read_training
 from pipelines.run_directory import RunDirectory, claim_run, load_config
+from pipelines.start_run import seed_run, take_weights
 from seqkeras import models
 from seqkeras.data.sequence_batches import SequenceBatches
 from seqkeras.data.tokenizers import load_tokenizer, train_tokenizer
@@ -138,15 +139,11 @@ def train(config: Config):
 
 def _train(config, run):
     claim_run(run, config)
-    keras.utils.set_random_seed(config.seed)
-    if config.training.deterministic:
-        tf.config.experimental.enable_op_determinism()
+    seed_run(config)
     datasets = make_datasets(config)
     model = build_model(config, datasets)
     print(f"{config.model.cell}: {model.count_params():,} parameters", flush=True)
-    if config.init_from and not config.resume:
-        start = keras.models.load_model(RunDirectory(config.init_from).model)
-        model.set_weights(start.get_weights())
+    take_weights(config, model)
     _compile(config, model, datasets.batches.steps_per_epoch)
     settings = config.training
     checkpointing = Checkpointing(

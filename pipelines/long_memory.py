@@ -23,12 +23,14 @@ import tensorflow as tf
 
 from pipelines.command_line import run_commands
 from pipelines.finish_run import finish_run
+from pipelines.learning_curves import save_curve, speed
 from pipelines.long_memory_cells import make_cell
 from pipelines.long_memory_compare import compare
 from pipelines.long_memory_config import PRESETS, Config, resolved
-from pipelines.long_memory_report import print_answers, print_scores, save_curve, speed
+from pipelines.long_memory_report import print_answers, print_scores
 from pipelines.long_memory_tasks import evaluation_dataset, make_task
 from pipelines.run_directory import RunDirectory, claim_run, load_config
+from pipelines.start_run import seed_run, take_weights
 from seqkeras.data.position_batches import ArrayBatches, GeneratedBatches
 from seqkeras.layers import RNN
 from seqkeras.serving.versions import find_version
@@ -90,9 +92,7 @@ def train(config: Config):
 def _train(config, run):
     task = make_task(config)
     claim_run(run, config, may_change=("training.epochs", "training.minutes"))
-    keras.utils.set_random_seed(config.seed)
-    if config.training.deterministic:
-        tf.config.experimental.enable_op_determinism()
+    seed_run(config)
     datasets = make_datasets(config, task)
     model = build_model(config, task)
     print(
@@ -100,9 +100,7 @@ def _train(config, run):
         f"{model.count_params():,} parameters",
         flush=True,
     )
-    if config.init_from and not config.resume:
-        start = keras.models.load_model(RunDirectory(config.init_from).model)
-        model.set_weights(start.get_weights())
+    take_weights(config, model)
     _compile(config, model, task)
     settings = config.training
     checkpointing = Checkpointing(

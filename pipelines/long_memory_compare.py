@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+from pipelines.learning_curves import load_curve, load_scores
 from pipelines.long_memory_config import PRESETS
-from pipelines.long_memory_report import load_curve, load_scores, plot_comparison, table
+from pipelines.long_memory_report import plot_comparison, table
 
 _ROOT = Path(__file__).parents[1]
 

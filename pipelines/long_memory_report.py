@@ -1,51 +1,9 @@
-"""Learning curves and tables of runs: what `train` and `evaluate` leave, what `compare` draws.
-
-RUN/curve.json    step, minutes and every metric at the end of each epoch
-    metrics.json  what `evaluate` measured
-"""
-
-import json
-import statistics
+"""What `evaluate` prints of a run, and what `compare` draws of several."""
 
 import numpy as np
 
-from pipelines.run_directory import RunDirectory
+from pipelines.learning_curves import markdown
 from seqkeras.analysis.figures import new_figure
-
-
-def curve_path(run):
-    """Returns where a run keeps its learning curve."""
-    return run.path / "curve.json"
-
-
-def save_curve(run, history, minutes, steps_per_epoch):
-    """Writes the history of a whole run, with steps and minutes, as curve.json."""
-    steps = [(epoch + 1) * steps_per_epoch for epoch in history.epoch]
-    curve = {"step": steps, "minutes": minutes, **history.history}
-    curve_path(run).write_text(json.dumps(curve) + "\n", "utf-8")
-
-
-def load_curve(run):
-    """Returns the curve of a run: a dict of lists of equal length."""
-    return json.loads(run.require(curve_path(run)).read_text("utf-8"))
-
-
-def speed(run):
-    """Returns steps and minutes of a run, and its steps a second, validation included.
-
-    The speed is that of the median epoch, so that compiling does not count.
-    """
-    curve = load_curve(run)
-    steps, minutes = [0, *curve["step"]], [0.0, *curve["minutes"]]
-    speeds = [
-        (steps[i + 1] - steps[i]) / (60 * (minutes[i + 1] - minutes[i]))
-        for i in range(len(steps) - 1)
-    ]
-    return {
-        "steps": steps[-1],
-        "minutes": minutes[-1],
-        "steps_per_second": statistics.median(speeds),
-    }
 
 
 def print_scores(run, scores):
@@ -77,20 +35,6 @@ def _cell(value):
     return " ".join(f"{number:.6g}" for number in np.ravel(value))
 
 
-def load_scores(folder):
-    """Returns `(RunDirectory, its metrics)` of an evaluated run.
-
-    Raises:
-        FileNotFoundError: naming the command that measures it.
-    """
-    run = RunDirectory(folder)
-    if not run.metrics.exists():
-        raise FileNotFoundError(
-            f"{run.metrics} is missing: run `evaluate --run {run.path}` before comparing it."
-        )
-    return run, json.loads(run.metrics.read_text("utf-8"))
-
-
 def table(scored):
     """Returns a Markdown table, the best run first.
 
@@ -111,7 +55,7 @@ def table(scored):
         lines.append([name, s["cell"], str(s["units"]), *numbers, speed_, *metrics])
     without = (f"{value:.4g}" for value in baselines.values())
     lines.append(["without memory", *[""] * 6, *without])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown(lines)
 
 
 def plot_comparison(curves, baselines, title):

@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from pipelines.command_line import run_commands
 from pipelines.finish_run import finish_run
-from pipelines.long_memory_report import save_curve, speed
+from pipelines.learning_curves import save_curve, speed
 from pipelines.run_directory import RunDirectory, claim_run, load_config
 from pipelines.set_regression_compare import compare
 from pipelines.set_regression_config import PRESETS, Config
@@ -34,6 +34,7 @@ from pipelines.set_regression_data import (
 )
 from pipelines.set_regression_predict import predict
 from pipelines.set_regression_report import print_scores, summarise
+from pipelines.start_run import seed_run, take_weights
 from seqkeras import models
 from seqkeras.serving.sets import SetRegressor
 from seqkeras.training.adam import Adam
@@ -113,9 +114,7 @@ def _train(config, run):
     task = make_task(config)
     claim_run(run, config)
     keras.utils.clear_session()  # what a run before this one left
-    keras.utils.set_random_seed(config.seed)
-    if config.training.deterministic:
-        tf.config.experimental.enable_op_determinism()
+    seed_run(config)
     datasets = make_datasets(config, task)
     model = build_model(config, task)
     print(
@@ -123,9 +122,7 @@ def _train(config, run):
         f"{model.count_params():,} parameters",
         flush=True,
     )
-    if config.init_from and not config.resume:
-        start = keras.models.load_model(RunDirectory(config.init_from).model)
-        model.set_weights(start.get_weights())
+    take_weights(config, model)
     _compile(config, model)
     settings = config.training
     checkpointing = Checkpointing(run.checkpoints, settings.checkpoint_steps, MONITOR)

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from pipelines.long_memory_report import load_curve
+from pipelines.learning_curves import load_curve, load_scores
 from pipelines.run_directory import RunDirectory
 from pipelines.set_regression_config import PRESETS
-from pipelines.set_regression_report import load_scores, plot_comparison, table
+from pipelines.set_regression_report import plot_comparison, table
 
 _ROOT = Path(__file__).parents[1]
 _MODELS = tuple(f"{e}-{p}" for e in ("sab", "isab", "rff") for p in ("pma", "mean", "sum", "max"))
@@ -44,7 +44,7 @@ def compare(options: Compare):
             "compare: expected evaluated runs by --runs, or models to train by --models; got "
             "neither."
         )
-    scored = {folder.name: load_scores(folder) for folder in folders}
+    scored = {folder.name: load_scores(folder)[1] for folder in folders}
     if len(scored) < len(folders):
         names = [str(folder) for folder in folders]
         raise ValueError(f"compare: expected runs in folders of different names, got {names}.")

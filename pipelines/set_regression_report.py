@@ -5,10 +5,9 @@ RUN/metrics.json    {"seeds": {seed: scores}, and of each score its mean, with i
 The spread is the standard deviation over the seeds, with n - 1.
 """
 
-import json
 import statistics
 
-from pipelines.run_directory import RunDirectory
+from pipelines.learning_curves import markdown
 from seqkeras.analysis.figures import new_figure
 
 _SPLITS = ("validation", "test")
@@ -55,20 +54,6 @@ def print_scores(run, scores):
         print(f"  {name.upper():>4}: {text}; constant answer {constant:.4f}", flush=True)
 
 
-def load_scores(folder):
-    """Returns the metrics of an evaluated run.
-
-    Raises:
-        FileNotFoundError: naming the command that measures it.
-    """
-    run = RunDirectory(folder)
-    if not run.metrics.exists():
-        raise FileNotFoundError(
-            f"{run.metrics} is missing: run `evaluate --run {run.path}` before comparing it."
-        )
-    return json.loads(run.metrics.read_text("utf-8"))
-
-
 def table(scored):
     """Returns a Markdown table, the best run first.
 
@@ -84,7 +69,7 @@ def table(scored):
         lines.append([name, s["model"], *numbers, f"{s['steps']:,}", *errors])
     constant = rows[0][1]["constant answer"]
     lines.append(["constant answer", *[""] * 5, *(f"{constant[m]:.4f}" for m in ("mae", "rmse"))])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown(lines)
 
 
 def plot_comparison(curves):

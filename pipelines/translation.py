@@ -7,7 +7,8 @@
     python -m pipelines.translation predict --saved-model saved_models/dates
 
 The script reads in the order in which data flows: make_datasets, build_model, train, evaluate,
-export; the settings stand in translation_config.py. Copy both and change what you like.
+export; the settings stand in translation_config.py, what is watched meanwhile in
+translation_callbacks.py. Copy them and change what you like.
 """
 
 import dataclasses
@@ -24,25 +25,17 @@ from pipelines.finish_run import finish_run
 from pipelines.load_translator import load_translator
 from pipelines.predict import predict
 from pipelines.run_directory import RunDirectory, changed_settings, claim_run, load_config
+from pipelines.start_run import seed_run, take_weights
 from pipelines.text_pairs import read_pairs
+from pipelines.translation_callbacks import make_callbacks
 from pipelines.translation_config import AS_CONFIGURED, PRESETS, Config, Search
 from pipelines.translation_report import report, scores_of_runs
 from seqkeras import models
 from seqkeras.data import TokenBatches, encode_pairs
 from seqkeras.data.tokenizers import load_tokenizer, train_tokenizer
 from seqkeras.decoding.corpus import with_look
-from seqkeras.decoding.translator import Translator
 from seqkeras.training.adam import Adam
-from seqkeras.training.callbacks import (
-    Checkpointing,
-    EarlyStopping,
-    EmbeddingProjector,
-    Progress,
-    SampleTranslations,
-    ScheduledSampling,
-    StopOnNonFinite,
-    TensorBoardLogger,
-)
+from seqkeras.training.callbacks import Checkpointing
 from seqkeras.training.checkpoints import average_checkpoints
 from seqkeras.training.losses import TokenCrossentropy
 from seqkeras.training.metrics import Perplexity, TokenAccuracy, TokenLoss
@@ -197,9 +190,7 @@ def train(config: Config):
 
 def _train(config, run):
     claim_run(run, config)
-    keras.utils.set_random_seed(config.seed)
-    if config.training.deterministic:
-        tf.config.experimental.enable_op_determinism()
+    seed_run(config)
     precision = "mixed_bfloat16" if config.training.mixed_precision else "float32"
     keras.mixed_precision.set_dtype_policy(precision)
 
@@ -208,9 +199,7 @@ def _train(config, run):
         config, datasets.source_tokenizer.vocabulary_size, datasets.target_tokenizer.vocabulary_size
     )
     print(f"{config.model.family}: {model.count_params():,} parameters", flush=True)
-    if config.init_from and not config.resume:
-        start = keras.models.load_model(RunDirectory(config.init_from).model)
-        model.set_weights(start.get_weights())
+    take_weights(config, model)
     _compile(config, model, datasets.batches.steps_per_epoch)
     checkpointing = Checkpointing(
         run.checkpoints, config.training.checkpoint_steps, keep_best=config.training.average
@@ -219,7 +208,7 @@ def _train(config, run):
         model,
         datasets.batches,
         config.training.epochs,
-        _callbacks(config, run, model, datasets, checkpointing),
+        make_callbacks(config, run, model, datasets, checkpointing),
         datasets.validation,
         checkpointing,
         config.resume,
@@ -245,55 +234,6 @@ def _compile(config, model, steps_per_epoch):
     )
     metrics = [TokenLoss(settings.label_smoothing), Perplexity(), TokenAccuracy(), PaddingShare()]
     model.compile(optimizer, loss, metrics=metrics, jit_compile=False)
-
-
-def _callbacks(config, run, model, datasets, checkpointing):
-    greedy = dataclasses.replace(config.decoding, beam_size=1, n_best=1, coverage_penalty=0.0)
-    parts = models.decoding_parts(model)
-    translator = Translator(
-        [parts],
-        datasets.source_tokenizer,
-        datasets.target_tokenizer,
-        greedy,
-    )
-    functions = with_look(translator)
-    sources, references = map(list, zip(*datasets.validation_pairs[:4], strict=True))
-    callbacks = [
-        StopOnNonFinite(checkpointing.last_path),
-        Progress(model.loss.token_count),
-        EarlyStopping(config.training.patience),
-        TensorBoardLogger(
-            run.logs,
-            config.training.log_steps,
-            SampleTranslations(
-                sources,
-                lambda texts: [t.decode() for t in functions["translate"](texts)["text"].numpy()],
-                references,
-                _attention_images(functions),
-            ),
-            EmbeddingProjector(
-                parts.target_embeddings,
-                datasets.target_tokenizer.vocabulary,
-                datasets.target_counts,
-            ),
-        ),
-    ]
-    if config.training.scheduled_sampling > 0.0:
-        decay = config.training.scheduled_sampling
-        callbacks.append(ScheduledSampling(model.get_layer("decoder").sampling_rate, decay))
-    return callbacks
-
-
-def _attention_images(functions):
-    """Returns what draws the attention of texts: of a Transformer every layer and head."""
-    from seqkeras.analysis.attention_maps import attention_images
-    from seqkeras.analysis.head_maps import head_images
-
-    if "look" in functions:
-        return lambda texts: head_images(functions["look"](texts))
-    if "align" in functions:
-        return lambda texts: attention_images(functions["align"](texts))
-    return None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """The classification pipeline, run for real: its smoke preset, CSV series, and labelled text."""
 
 import dataclasses
+import functools
 import json
 import os
-import pathlib
 import shutil
 import subprocess
 import sys
@@ -18,10 +18,10 @@ from pipelines.classification_report import classify
 from pipelines.labelled_sequences import held_out_rows, read_split, read_training
 from pipelines.run_directory import RunDirectory, load_config
 from seqkeras.serving.versions import load_functions
+from tests.pipelines.commands import run_pipeline
 
 pytestmark = pytest.mark.tensorflow
 
-ROOT = pathlib.Path(__file__).parents[2]
 STRANGER = """
 import json, sys
 sys.modules["keras"] = sys.modules["seqkeras"] = None
@@ -37,16 +37,7 @@ WORDS = {"fruit": ["apple", "pear", "plum"], "beast": ["cat", "dog", "owl"]}
 RNG = np.random.default_rng(6)
 
 
-def command(*arguments, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "pipelines.classification", *map(str, arguments)],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        **options,
-    )
+command = functools.partial(run_pipeline, "classification")
 
 
 def ask_a_stranger(path, inputs, tmp_path):

@@ -1,10 +1,9 @@
 """The long-memory pipeline, run for real: its smoke preset, every task, every cell."""
 
 import dataclasses
+import functools
 import json
 import math
-import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -16,16 +15,16 @@ import pytest
 import tensorflow as tf
 
 from pipelines import long_memory
+from pipelines.learning_curves import load_curve
 from pipelines.long_memory_cells import NAMES
 from pipelines.long_memory_compare import Compare, compare
 from pipelines.long_memory_config import PRESETS, Config, Data, Model, Training, resolved
-from pipelines.long_memory_report import load_curve
 from pipelines.long_memory_tasks import make_task
 from pipelines.run_directory import RunDirectory, load_config, save_config
+from tests.pipelines.commands import ROOT, run_pipeline
 
 pytestmark = pytest.mark.tensorflow
 
-ROOT = pathlib.Path(__file__).parents[2]
 SMOKE = PRESETS["smoke"]
 TRAIN = """
 import dataclasses, sys
@@ -70,16 +69,7 @@ def trained(request, images, tmp_path_factory):
     return run, path
 
 
-def command(*arguments, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "pipelines.long_memory", *map(str, arguments)],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        **options,
-    )
+command = functools.partial(run_pipeline, "long_memory")
 
 
 def test_a_run_holds_everything(trained):

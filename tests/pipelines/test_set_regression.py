@@ -1,9 +1,8 @@
 """The set-regression pipeline, run for real: its smoke preset, several seeds, own files."""
 
 import dataclasses
+import functools
 import json
-import os
-import pathlib
 import shutil
 import subprocess
 import sys
@@ -18,10 +17,10 @@ from pipelines.set_regression_compare import Compare, compare
 from pipelines.set_regression_config import PRESETS, Config, Data, Model
 from pipelines.set_regression_data import Maximum, make_task, statistics
 from pipelines.set_regression_predict import parse_set
+from tests.pipelines.commands import run_pipeline
 
 pytestmark = pytest.mark.tensorflow
 
-ROOT = pathlib.Path(__file__).parents[2]
 SMOKE = PRESETS["smoke"]
 STRANGER = """
 import json, sys
@@ -75,16 +74,7 @@ def file(tmp_path_factory):
     return path
 
 
-def command(*arguments, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "pipelines.set_regression", *map(str, arguments)],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        **options,
-    )
+command = functools.partial(run_pipeline, "set_regression")
 
 
 def member(run, seed):

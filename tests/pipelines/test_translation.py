@@ -1,9 +1,8 @@
 """The translation pipeline, run for real: its smoke preset, and a small folder of files."""
 
 import dataclasses
+import functools
 import json
-import os
-import pathlib
 import re
 import signal
 import subprocess
@@ -19,10 +18,10 @@ from pipelines.load_translator import load_translator
 from pipelines.run_directory import RunDirectory, load_config, save_config
 from seqkeras.decoding.corpus import run_corpus
 from seqkeras.serving.versions import load_signatures
+from tests.pipelines.commands import ROOT, run_pipeline
 
 pytestmark = pytest.mark.tensorflow
 
-ROOT = pathlib.Path(__file__).parents[2]
 TRAIN = """
 import dataclasses, sys
 from pipelines import translation
@@ -91,16 +90,7 @@ def exported(trained, evaluated, tmp_path_factory):
     return translation.export(translation.Export(run=str(trained.path), output=str(output)))
 
 
-def command(*arguments, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "pipelines.translation", *map(str, arguments)],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        **options,
-    )
+command = functools.partial(run_pipeline, "translation")
 
 
 def test_a_run_holds_everything(trained):
