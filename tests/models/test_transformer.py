@@ -8,7 +8,16 @@ from keras import ops
 from seqkeras.constants import PAD
 from seqkeras.models import decoding_parts, transformer
 from seqkeras.models.transformer import PRESETS
-from tests.models.test_encoder_decoder import INPUTS, SOURCE, TOKENS, logits_of, step_by_step
+from tests.models.checks import (
+    INPUTS,
+    SOURCE,
+    TOKENS,
+    check_mixed_precision,
+    check_three_ways,
+    logits_of,
+    step_by_step,
+    stuck_weights,
+)
 
 V = 9
 SIZES = {"layers": 2, "units": 8, "hidden_units": 12, "num_heads": 2}
@@ -52,18 +61,7 @@ def test_parameters_of_the_presets(name, millions):
 
 
 def test_the_three_ways_through_a_model_agree(model):
-    """The model, `attend` and cached `step`s give the same log-probabilities and weights."""
-    parts = decoding_parts(model)
-    expected = ops.convert_to_numpy(ops.log_softmax(model(INPUTS)))
-    whole, weights = parts.attend(SOURCE, TOKENS)
-    np.testing.assert_allclose(ops.convert_to_numpy(whole), expected, atol=1e-6)
-    steps, step_weights = step_by_step(parts, SOURCE, TOKENS)
-    np.testing.assert_allclose(steps, expected, atol=1e-5)
-    np.testing.assert_allclose(np.exp(steps).sum(-1), 1.0, rtol=1e-5)
-    np.testing.assert_allclose(step_weights, ops.convert_to_numpy(weights), atol=1e-6)
-    real = np.broadcast_to((SOURCE != PAD)[:, None], step_weights.shape)
-    np.testing.assert_array_equal(step_weights[~real], 0.0)
-    np.testing.assert_allclose(step_weights.sum(-1), 1.0, rtol=1e-5)
+    check_three_ways(model)
 
 
 def test_rows_of_one_memory_ask_together(model):
@@ -113,19 +111,8 @@ def test_reloads_and_clones_without_help(model, tmp_path):
 
 
 def test_one_step_of_fit_changes_every_weight(model):
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(1.0), loss)
-    before = model.get_weights()
-    model.train_on_batch(INPUTS, TOKENS)
-    stuck = [
-        variable.path
-        for variable, old in zip(model.weights, before, strict=True)
-        # A bias of keys adds the same to all scores of a query: no gradient, but for rounding.
-        if variable.trainable
-        and "key/bias" not in variable.path
-        and np.array_equal(old, ops.convert_to_numpy(variable))
-    ]
-    assert not stuck
+    # A bias of keys adds the same to all scores of a query: no gradient, but for rounding.
+    assert not [path for path in stuck_weights(model) if "key/bias" not in path]
 
 
 def test_tied_weights_are_one_matrix_with_one_gradient():
@@ -140,20 +127,7 @@ def test_tied_weights_are_one_matrix_with_one_gradient():
 
 
 def test_mixed_precision_trains_and_decodes():
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        model = transformer(V, V, **SIZES)
-    finally:
-        keras.config.set_dtype_policy(before)
-    assert keras.backend.standardize_dtype(model(INPUTS).dtype) == "float32"
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("sgd", loss)
-    assert np.isfinite(model.train_on_batch(INPUTS, TOKENS))
-    expected = ops.convert_to_numpy(ops.log_softmax(model(INPUTS)))
-    steps, _ = step_by_step(decoding_parts(model), SOURCE, TOKENS)
-    assert steps.dtype == "float32"
-    np.testing.assert_allclose(steps, expected, atol=0.1)
+    check_mixed_precision(lambda: transformer(V, V, **SIZES))
 
 
 def test_heads_of_every_layer(model):
