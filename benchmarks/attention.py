@@ -24,10 +24,8 @@ import statistics
 import subprocess
 import sys
 
-from protocol import Worker
-from recurrent import Local, Remote, race
+from recurrent import Local, Remote, race, torch_worker
 
-HERE = pathlib.Path(__file__).parent
 SHAPES = ("8x512x256x8",)
 SCALING = ("1x512x256x4", "1x1024x256x4", "1x2048x256x4", "1x4096x256x4")
 MEMORY = (
@@ -188,11 +186,7 @@ def main():
     elif options.scaling:
         everything = scaling(options)
     else:
-        worker = None
-        if options.torch_python:
-            environment = {"OMP_NUM_THREADS": threads}
-            command = [options.torch_python, str(HERE / "attention_torch.py")]
-            worker = Worker(command, environment, pathlib.Path(os.devnull))
+        worker = torch_worker(options, "attention_torch.py")
         everything = speed(options, worker)
         if worker is not None:
             worker.quit()

@@ -1,11 +1,10 @@
 """The PyTorch side of `attention.py`: it answers to lines of JSON (`protocol.py`)."""
 
 import functools
-import time
 
 import torch
 
-from protocol import Channel
+from protocol import answer_steps
 
 
 class SelfAttention(torch.nn.Module):
@@ -41,15 +40,5 @@ def job(shape, causal):
     return lambda: torch.autograd.grad(layer(x), wanted, by_y)
 
 
-def main():
-    channel = Channel()
-    while (command := channel.receive())["cmd"] == "run":
-        step = job(tuple(command["shape"]), command["causal"])
-        start = time.perf_counter()
-        for _ in range(command["repeats"]):
-            step()
-        channel.reply(seconds=time.perf_counter() - start)
-
-
 if __name__ == "__main__":
-    main()
+    answer_steps(lambda shape, causal: job(tuple(shape), causal))

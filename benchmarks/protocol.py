@@ -39,6 +39,22 @@ class Channel:
         self._answers.write(json.dumps(answer) + "\n")
 
 
+def answer_steps(make_step):
+    """A worker that only steps: `{"cmd": "run", "repeats": 5, ...}` to `{"seconds": 0.8}`.
+
+    Args:
+        make_step: Function of the rest of a command, as keywords, to the function that is timed.
+    """
+    channel = Channel()
+    while (command := channel.receive())["cmd"] == "run":
+        repeats = command.pop("repeats")
+        step = make_step(**{name: value for name, value in command.items() if name != "cmd"})
+        start = time.perf_counter()
+        for _ in range(repeats):
+            step()
+        channel.reply(seconds=time.perf_counter() - start)
+
+
 class TrainingWindows:
     """Cuts a training loop into windows, and decodes between them.
 

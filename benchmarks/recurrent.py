@@ -238,16 +238,20 @@ def parse_options():
     return options
 
 
+def torch_worker(options, file):
+    """Returns the `Worker` of a file of this folder under PyTorch's Python, or None without one."""
+    if not options.torch_python:
+        return None
+    environment = {"OMP_NUM_THREADS": str(options.threads)}
+    return Worker([options.torch_python, str(HERE / file)], environment, pathlib.Path(os.devnull))
+
+
 def main():
     options = parse_options()
     threads = str(options.threads)
     os.environ["TF_NUM_INTRAOP_THREADS"] = threads
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", threads)
-    worker = None
-    if options.torch_python:
-        environment = {"OMP_NUM_THREADS": threads}
-        command = [options.torch_python, str(HERE / "recurrent_torch.py")]
-        worker = Worker(command, environment, pathlib.Path(os.devnull))
+    worker = torch_worker(options, "recurrent_torch.py")
     print(HEADER)
     everything = {}
     for layer in options.layers:

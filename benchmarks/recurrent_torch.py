@@ -1,11 +1,10 @@
 """The PyTorch side of `recurrent.py`: it answers to lines of JSON (`protocol.py`)."""
 
 import functools
-import time
 
 import torch
 
-from protocol import Channel
+from protocol import answer_steps
 
 LAYERS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "simple_rnn": torch.nn.RNN}
 
@@ -32,15 +31,5 @@ def job(layer, shape, mode):
     return train if mode == "training" else infer
 
 
-def main():
-    channel = Channel()
-    while (command := channel.receive())["cmd"] == "run":
-        step = job(command["layer"], tuple(command["shape"]), command["mode"])
-        start = time.perf_counter()
-        for _ in range(command["repeats"]):
-            step()
-        channel.reply(seconds=time.perf_counter() - start)
-
-
 if __name__ == "__main__":
-    main()
+    answer_steps(lambda layer, shape, mode: job(layer, tuple(shape), mode))
