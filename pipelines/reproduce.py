@@ -54,9 +54,11 @@ def _pixels(preset, cell, system, minutes, *options):
     return _memory(preset, cell, system, minutes, "--data.path", "{data}/mnist/mnist.npz", *options)
 
 
-_COSINE = ("--training.schedule", "cosine", "--training.steps-per-epoch", "500")
-_COSINE += ("--training.epochs", "14")
-_CALM = ("--training.schedule", "cosine", "--training.epochs", "40", "--training.clip-norm", "1")
+def _falling(epochs):
+    """Returns the options of a rate that falls to zero over so many epochs."""
+    return "--training.schedule", "cosine", "--training.epochs", str(epochs)
+
+
 _PIXEL_CELLS = {"lstm": "A08", "gru": "A09", "orthogonal": "A06", "unitary": "A06"}
 
 ROWS = {
@@ -71,8 +73,10 @@ ROWS = {
     "adding-gru": _memory("adding", "gru", "A09", 4),
     "adding-lstm": _memory("adding", "lstm", "A08", 4),
     "adding-irnn": _memory("adding", "irnn", "A05", 4),
-    "adding-orthogonal": _memory("adding", "orthogonal_small_angles", "A06", 15),
-    "adding-unitary": _memory("adding", "unitary", "A06", 60, *_CALM),
+    "adding-orthogonal": _memory("adding", "orthogonal_small_angles", "A06", 30, *_falling(100)),
+    "adding-unitary": _memory(
+        "adding", "unitary", "A06", 60, *_falling(80), "--training.clip-norm", "1"
+    ),
     "adding-simple-rnn": _memory("adding", "simple_rnn", "A01", 4),
     "copy-unitary": _memory("copy", "unitary", "A06", 3),
     "copy-lstm": _memory("copy", "lstm", "A08", 3),
@@ -89,7 +93,9 @@ ROWS = {
         for preset in ("mnist", "permuted-mnist")
         for cell, system in _PIXEL_CELLS.items()
     },
-    "mnist-chrono-gru": _pixels("mnist", "chrono_gru", "A09", 60, *_COSINE),
+    "mnist-chrono-gru": _pixels(
+        "mnist", "chrono_gru", "A09", 60, *_falling(14), "--training.steps-per-epoch", "500"
+    ),
 }
 
 
