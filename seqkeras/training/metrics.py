@@ -98,5 +98,7 @@ class TokenAccuracy(TokenMean):
         super().__init__(name=name, dtype=dtype)
 
     def token_values(self, y_true, y_pred, mask):
-        hits = ops.equal(ops.cast(y_true, "int32"), ops.cast(ops.argmax(y_pred, -1), "int32"))
+        # Keras' argmax takes three times as long: it looks for the sign of every zero.
+        best = ops.squeeze(ops.top_k(y_pred, 1)[1], -1)
+        hits = ops.equal(ops.cast(y_true, "int32"), ops.cast(best, "int32"))
         return ops.cast(ops.logical_and(hits, mask), "float32")
