@@ -78,6 +78,7 @@ def plot_comparison(curves, baselines, title):
                 axes.plot(curve[against], curve[f"val_{metric}"], style, label=name, linewidth=1.2)
             axes.axhline(baseline, color="black", linestyle=":", label="without memory")
             axes.set_yscale("log" if metric == "loss" else "linear")
+            axes.locator_params(axis="x", nbins=6)
             axes.grid(alpha=0.3)
         row[0].set_ylabel(f"validation {metric.replace('_', ' ')}")
     for axes, label in zip(panels[-1], ("steps", "minutes"), strict=True):

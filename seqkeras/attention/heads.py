@@ -185,9 +185,9 @@ class HeadedAttention(keras.Layer):
             keys, pattern, use_causal_mask, self.sliding_window, queries=queries
         )
         memory = self.prepare(folded_value, folded_key)
-        output, weights = self._attend(
-            folded_query, memory, parts, training, return_attention_scores
-        )
+        lengths = ops.shape(folded_query)[1], ops.shape(folded_value)[1]
+        mask = self.mask(parts, *lengths, whole=return_attention_scores)
+        output, weights = self.attend(folded_query, memory, mask, training=training)
         output = axes.unfold(output, query)
         if not return_attention_scores:
             return output
@@ -200,21 +200,27 @@ class HeadedAttention(keras.Layer):
                 "expected return_attention_scores=False, or a layer with flash_attention=None."
             )
 
-    def _attend(self, query, memory, parts, training, return_weights):
-        """Returns `(output, weights or None)`; the whole matrix is made only if it must be."""
-        rows = self._rows(query.shape[1], memory.keys.shape[2])
-        if rows is None or return_weights:
-            mask = kernels.additive(parts, ops.shape(query)[1], ops.shape(memory.keys)[2])
-            return self.attend(query, memory, mask, training=training)
-        dropout, seed = self._noise(training)
-        queries = _heads_first(self._query_dense(query))
-        context = kernels.chunked_attention(
-            queries, memory.keys, memory.values, parts, rows, dropout=dropout, seed=seed
-        )
-        return self._join(context, query), None
+    # What blocks and decoding use: the parts of `call`, on clean inputs `(B, T, D)`.
+
+    def mask(self, parts, queries, keys, whole=False):
+        """Returns a mask as `attend` takes it, for this layer and those of the same options.
+
+        Args:
+            parts: `Visibility`.
+            queries, keys: int or int tensor, T and S.
+            whole: If True, the weights are wanted.
+
+        Returns:
+            The `Visibility` itself where the weights will be made block by block, else an
+            `AdditiveMask`, or None where nothing is hidden.
+        """
+        if not whole and self._rows(queries, keys) is not None:
+            return parts
+        return kernels.additive(parts, queries, keys)
 
     def _rows(self, t, s):
         """Returns how many of T queries make their weights at a time, or None for all of them."""
+        t, s = (size if isinstance(size, int) else None for size in (t, s))
         if self.chunk_size:
             return self.chunk_size if t is None or t > self.chunk_size else None
         if self.flash_attention:
@@ -224,8 +230,6 @@ class HeadedAttention(keras.Layer):
             return None
         return kernels.block_rows(self._heads, s)
 
-    # What blocks and decoding use: the parts of `call`, on clean inputs `(B, T, D)`.
-
     def prepare(self, value, key=None):
         """Returns the `HeadMemory` of value `(B, S, Dv)`, key `(B, S, Dk)`, finite everywhere."""
         key = value if key is None else key
@@ -233,20 +237,22 @@ class HeadedAttention(keras.Layer):
         return HeadMemory(_heads_first(keys), _heads_first(values))
 
     def attend(self, query, memory, mask=None, bias=None, training=False):
-        """Returns `(output (B, T, E), weights (B, N, T, S))`.
+        """Returns `(output (B, T, E), weights (B, N, T, S))`; no weights, None, for a `Visibility`.
 
         Args:
             query: Float tensor `(B, T, D)`, finite everywhere.
             memory: `HeadMemory`.
-            mask: `AdditiveMask`, or None.
+            mask: What `mask` returned, or None.
             bias: Float tensor that broadcasts to `(B, N, T, S)`, added to the scores, or None.
             training: If True, weights are dropped out.
         """
         dropout, seed = self._noise(training)
-        queries = _heads_first(self._query_dense(query))
-        context, weights = kernels.whole_attention(
-            queries, memory.keys, memory.values, mask, bias, self._weigh, dropout, seed
-        )
+        heads = _heads_first(self._query_dense(query)), memory.keys, memory.values
+        if isinstance(mask, kernels.Visibility):
+            rows = self._rows(ops.shape(query)[1], ops.shape(memory.keys)[2])
+            context = kernels.chunked_attention(*heads, mask, rows, bias, dropout, seed)
+            return self._join(context, query), None
+        context, weights = kernels.whole_attention(*heads, mask, bias, self._weigh, dropout, seed)
         return self._join(context, query), weights
 
     def _noise(self, training):

@@ -28,7 +28,7 @@ class LayerOutput(NamedTuple):
 
     Attributes:
         x: Float tensor `(B, T, D)`.
-        own: Weights `(B, N, T, T)` of the self-attention, or None where they were not made.
+        own: Weights `(B, N, T, T)` of the self-attention, or None where they were made in blocks.
         other: Weights `(B, N, T, S)` of the attention to the memory, or None.
     """
 
@@ -56,6 +56,8 @@ class TransformerLayer(keras.Layer):
         cross_attention: If True, the layer takes a memory.
         epsilon: Of the layer norms.
         seed: int or None, of the dropout.
+        chunk_size: int or None: how many queries make their weights at a time, see
+            `HeadedAttention`. None: all of them, but for long sequences of known length.
 
     Call arguments:
         inputs: Float tensor `(B, T, D)`.
@@ -96,6 +98,7 @@ class TransformerLayer(keras.Layer):
         cross_attention=False,
         epsilon=1e-5,
         seed=None,
+        chunk_size=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -110,6 +113,7 @@ class TransformerLayer(keras.Layer):
         self.cross_attention = cross_attention
         self.epsilon = epsilon
         self.seed = seed
+        self.chunk_size = chunk_size
         self.supports_masking = True
 
     def build(self, inputs_shape, memory_shape=None):
@@ -148,6 +152,7 @@ class TransformerLayer(keras.Layer):
             self.num_heads,
             size // self.num_heads,
             dropout=self.attention_dropout,
+            chunk_size=self.chunk_size,
             seed=self.seed,
             dtype=self.dtype_policy,
             name=name,
@@ -176,11 +181,11 @@ class TransformerLayer(keras.Layer):
         self._check_memory(memory is not None)
         mask = inputs_mask if mask is None else mask
         inputs = zero_masked(inputs, mask)
-        own = self.own_mask(mask, ops.shape(inputs)[1])
+        own = self.own_mask(mask, inputs, return_attention_scores)
         other = prepared = None
         if memory is not None:
             prepared = self.prepare(zero_masked(memory, memory_mask))
-            other = self.other_mask(memory_mask, ops.shape(memory)[1])
+            other = self.other_mask(memory_mask, memory, inputs, return_attention_scores)
         output = self.run(inputs, own, prepared, other, training)
         return output if return_attention_scores else output.x
 
@@ -194,13 +199,21 @@ class TransformerLayer(keras.Layer):
 
     # What a stack uses, so that masks are made and memories cleaned once for all its layers.
 
-    def own_mask(self, mask, length):
-        """Returns the `AdditiveMask` of the self-attention, for T positions."""
-        return kernels.additive(kernels.Visibility(mask, causal=self.causal), length, length)
+    def own_mask(self, mask, x, whole=False):
+        """Returns the mask of the self-attention of x `(B, T, D)`, see `HeadedAttention.mask`."""
+        length = ops.shape(x)[1]
+        parts = kernels.Visibility(mask, causal=self.causal)
+        return self.self_attention.mask(parts, length, length, whole)
 
-    def other_mask(self, memory_mask, memory_length):
-        """Returns the `AdditiveMask` of the attention to the memory, for any number of queries."""
-        return kernels.additive(kernels.Visibility(memory_mask), 1, memory_length)
+    def other_mask(self, memory_mask, memory, x=None, whole=False):
+        """Returns the mask of the attention to memory `(B, S, Dm)` of x `(B, T, D)`.
+
+        Without x that for any number of queries, for which the whole matrix is made.
+        """
+        parts, length = kernels.Visibility(memory_mask), ops.shape(memory)[1]
+        if x is None:
+            return kernels.additive(parts, 1, length)
+        return self.memory_attention.mask(parts, ops.shape(x)[1], length, whole)
 
     def prepare(self, memory):
         """Returns the `HeadMemory` of memory `(B, S, Dm)`, finite everywhere; None without."""
@@ -273,6 +286,7 @@ class TransformerLayer(keras.Layer):
             "cross_attention",
             "epsilon",
             "seed",
+            "chunk_size",
         )
         config = {name: getattr(self, name) for name in names}
         named = isinstance(self.activation, str)

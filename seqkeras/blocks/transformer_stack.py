@@ -18,7 +18,7 @@ class StackOutput(NamedTuple):
 
     Attributes:
         x: Float tensor `(B, T, D)`.
-        own: List of the layers' self-attention weights `(B, N, T, T)`.
+        own: List of the layers' self-attention weights `(B, N, T, T)`, as in `LayerOutput`.
         other: List of the layers' weights `(B, N, T, S)` over the memory; empty without.
     """
 
@@ -32,7 +32,7 @@ class StackMemory(NamedTuple):
 
     Attributes:
         heads: Tuple of a `HeadMemory` for each layer.
-        mask: The `AdditiveMask` of the memory, or None where nothing is hidden.
+        mask: The mask of the memory, or None where nothing is hidden.
     """
 
     heads: tuple
@@ -138,8 +138,9 @@ class TransformerStack(keras.Layer):
     ):
         mask = inputs_mask if mask is None else mask
         x = zero_masked(inputs, mask)
-        own_mask = self.layers[0].own_mask(mask, ops.shape(inputs)[1])
-        memory = None if memory is None else self.prepare(memory, memory_mask)
+        own_mask = self.layers[0].own_mask(mask, x, return_attention_scores)
+        if memory is not None:
+            memory = self._prepare(memory, memory_mask, x, return_attention_scores)
         heads, other_mask = memory or self._no_memory
         own, other = [], []
         for layer, prepared in zip(self.layers, heads, strict=True):
@@ -162,10 +163,13 @@ class TransformerStack(keras.Layer):
     # What decoding needs: `prepare` once for each memory, then `start` and a `step` a position.
 
     def prepare(self, memory, memory_mask=None):
-        """Returns the `StackMemory` of memory `(B, S, Dm)`."""
+        """Returns the `StackMemory` of memory `(B, S, Dm)`, for any number of queries."""
+        return self._prepare(memory, memory_mask)
+
+    def _prepare(self, memory, memory_mask, *of_queries):
         memory = zero_masked(memory, memory_mask)
         heads = tuple(layer.prepare(memory) for layer in self.layers)
-        return StackMemory(heads, self.layers[0].other_mask(memory_mask, ops.shape(memory)[1]))
+        return StackMemory(heads, self.layers[0].other_mask(memory_mask, memory, *of_queries))
 
     def start(self, batch_size):
         """Returns the caches of no position: for each layer a `HeadMemory` `(B, N, 0, D)`."""

@@ -121,7 +121,7 @@ def test_a_position_sees_no_later_one():
 def test_one_position_at_a_time_is_the_whole():
     layer = TransformerLayer(**OPTIONS, causal=True, cross_attention=True)
     whole = layer(X, memory=MEMORY, memory_mask=MEMORY_MASK, return_attention_scores=True)
-    mask = layer.other_mask(MEMORY_MASK, S)
+    mask = layer.other_mask(MEMORY_MASK, MEMORY)
     prepared = layer.prepare(ops.convert_to_tensor(MEMORY))
     past = layer.self_attention.prepare(ops.convert_to_tensor(X[:, :0]))
     assert tuple(past.keys.shape) == (B, N, 0, D // N)

@@ -1,11 +1,13 @@
 """A stack of Transformer layers: contract, its layers one by one, caches, memories."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
 
 from seqkeras.blocks.transformer_stack import TransformerStack
 from tests.contract import check_layer_contract, with_and_without_xla
+from tests.gradients import value_and_gradients
 
 RNG = np.random.default_rng(6)
 B, T, S, D, HIDDEN, N = 3, 4, 5, 6, 8, 2
@@ -88,3 +90,25 @@ def test_without_a_memory():
 def test_at_least_one_layer():
     with pytest.raises(ValueError, match="num_layers: expected at least 1, got 0"):
         TransformerStack(0, N, HIDDEN)
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_weights_made_in_blocks_change_nothing(norm):
+    whole, blocks = (TransformerStack(**DECODER, norm=norm, chunk_size=size) for size in (None, 2))
+    inputs = {"inputs": X, "memory": MEMORY, "mask": MASK, "memory_mask": MEMORY_MASK}
+    for stack in (whole, blocks):
+        stack(**inputs)
+    blocks.set_weights(whole.get_weights())
+    results = [
+        value_and_gradients(
+            lambda x, memory, stack=stack: ops.sum(
+                stack(x, memory=memory, mask=MASK, memory_mask=MEMORY_MASK) ** 2
+            ),
+            [X, MEMORY],
+            stack.trainable_variables,
+        )
+        for stack in (whole, blocks)
+    ]
+    for expected, got in zip(*map(keras.tree.flatten, results), strict=True):
+        np.testing.assert_allclose(got, expected, atol=2e-5)
+    assert blocks(**inputs, return_attention_scores=True).own[0].shape == (B, N, T, T)
