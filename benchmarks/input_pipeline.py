@@ -16,8 +16,7 @@ import time
 import keras
 import tensorflow as tf
 
-from seqkeras.data.batching import TokenBatches
-from seqkeras_recurrent import TOKENS_PER_BATCH, build_model, compiled, encode
+from seqkeras_translation import build_recurrent, read_batches
 
 STEPS = 40  # of a window
 
@@ -58,9 +57,8 @@ def main():
     options = parser.parse_args()
 
     keras.utils.set_random_seed(42)
-    tokenizer, encoded = encode(options.data, options.subwords)
-    batches = TokenBatches(encoded, tokens_per_batch=TOKENS_PER_BATCH, seed=42)
-    model = compiled(build_model(tokenizer.vocabulary_size))
+    vocabulary_size, batches = read_batches(options.data, options.subwords, "recurrent")
+    model = build_recurrent(vocabulary_size)
 
     held = batches.dataset().take(STEPS).cache()
     tokens = sum(int(tf.math.count_nonzero(y)) for _, y in held)  # fills the cache as well

@@ -1,22 +1,42 @@
 """How the driver of a benchmark talks to the libraries it compares.
 
 Each library runs in a process of its own, in its own virtual environment, and is told by lines of
-JSON on its standard input to train or to decode for a while and then to wait, so that two
-libraries can take turns on one machine:
+JSON on its standard input to train or to decode for a while and then to wait, so that libraries
+can take turns on one machine:
 
     {"cmd": "train", "seconds": 20}     {"tokens": 15824, "seconds": 20.3, "steps": 13}
-    {"cmd": "decode", "beam": 5, "sentences": 1000}
-                                        {"sentences": 1000, "seconds": 38.1, "words": 10623}
+    {"cmd": "decode", "beam": 5, "texts": ["A dog."]}
+                                        {"translations": ["Ein Hund."], "seconds": 0.2}
     {"cmd": "quit"}                     (the process ends)
 
 Only the standard library is used here: the file is imported from every environment.
 """
 
+import argparse
 import json
 import os
+import pathlib
 import subprocess
 import sys
 import time
+
+DECODING_BATCH = 64  # sentences
+
+
+def worker_parser(description, models=("recurrent", "transformer")):
+    """Returns a parser of the options that the driver gives to every worker that translates.
+
+    Args:
+        description: The worker's docstring.
+        models: What the worker has of the models to compare.
+    """
+    parser = argparse.ArgumentParser(description=description.split("\n")[0])
+    parser.add_argument("--model", choices=models, required=True)
+    parser.add_argument("--data", type=pathlib.Path, required=True)
+    parser.add_argument("--subwords", type=pathlib.Path, required=True)
+    parser.add_argument("--work", type=pathlib.Path, required=True)
+    parser.add_argument("--weights", type=pathlib.Path, help="trained ones, to decode with")
+    return parser
 
 
 class Channel:
@@ -55,6 +75,29 @@ def answer_steps(make_step):
         channel.reply(seconds=time.perf_counter() - start)
 
 
+def answer_decodes(decode):
+    """A worker that only decodes; `decode` as in `TrainingWindows`."""
+    channel = Channel()
+    while (command := channel.receive())["cmd"] == "decode":
+        _decode(channel, decode, command)
+
+
+def _decode(channel, decode, command):
+    start = time.perf_counter()
+    translations = decode(command["beam"], command["texts"])
+    channel.reply(seconds=time.perf_counter() - start, translations=translations)
+
+
+def in_batches(translate, texts):
+    """Returns the list that `translate` makes of a list, of so many texts at a time."""
+    starts = range(0, len(texts), DECODING_BATCH)
+    return [
+        translation
+        for start in starts
+        for translation in translate(texts[start : start + DECODING_BATCH])
+    ]
+
+
 class TrainingWindows:
     """Cuts a training loop into windows, and decodes between them.
 
@@ -63,7 +106,7 @@ class TrainingWindows:
 
     Args:
         channel: `Channel`.
-        decode: Function `(beam, sentences) -> (number of sentences, number of words written)`.
+        decode: Function `(beam, texts) -> translations`, lists of str.
     """
 
     def __init__(self, channel, decode):
@@ -97,10 +140,7 @@ class TrainingWindows:
             self._length = command["seconds"]
             self._start = time.perf_counter()
         elif command["cmd"] == "decode":
-            start = time.perf_counter()
-            sentences, words = self._decode(command["beam"], command["sentences"])
-            seconds = time.perf_counter() - start
-            self._channel.reply(sentences=sentences, seconds=seconds, words=words)
+            _decode(self._channel, self._decode, command)
         elif command["cmd"] == "quit":
             raise KeyboardInterrupt  # what a user's Ctrl-C does: the library ends its loop
         else:

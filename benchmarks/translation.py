@@ -1,11 +1,11 @@
-r"""Measures the recurrent translation model against Joey NMT's, on the same data and subwords.
+r"""Measures translation models against other libraries', on the same data and subwords.
 
-    python benchmarks/translation.py --data DATA/multi30k --work runs/benchmark \
-        --joey-python JOEY/bin/python --joey-checkpoint ... --saved-model 1=... --saved-model 5=...
+    python benchmarks/translation.py --model transformer --data DATA/multi30k --work WORK \
+        --peer joeynmt=JOEY/bin/python --peer kerashub=KERASHUB/bin/python
 
-The two libraries run in a process each and take turns, one window at a time and in alternating
-order, so that whatever else the machine does falls on both. Real target tokens are counted (END
-included, padding and START not), and whole sentences, strings in and strings out.
+Each library runs in a process of its own, and they take turns, one window at a time and in
+alternating order, so that whatever else the machine does falls on all. Real target tokens are
+counted (END included, padding and START not), and whole sentences, strings in and strings out.
 """
 
 import argparse
@@ -13,34 +13,59 @@ import dataclasses
 import json
 import os
 import pathlib
-import platform
-import statistics
 import sys
-import time
 
 import sentencepiece
 
 from protocol import Worker
+from translation_report import OURS, machine, summary, table
 
 HERE = pathlib.Path(__file__).parent
 SUBWORDS = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
+class Contestant:
+    """A worker: its file, its options, and what of all that is measured it can do."""
+
+    file: str
+    options: tuple = ()
+    models: tuple = ("transformer",)
+    trains: bool = True
+    decodes: bool = True
+
+
+CONTESTANTS = {
+    OURS: Contestant("seqkeras_translation.py", models=("recurrent", "transformer")),
+    "joeynmt": Contestant("joeynmt_translation.py", models=("recurrent", "transformer")),
+    "kerashub": Contestant("kerashub_translation.py"),
+    "kerashub-our-batches": Contestant(
+        "kerashub_translation.py", options=("--batches", "seqkeras"), decodes=False
+    ),
+    "ctranslate2": Contestant("ctranslate2_translation.py", trains=False),
+}
+
+
+@dataclasses.dataclass(frozen=True)
 class Measure:
-    """What is asked of the workers, and the rate that their answers give."""
+    """What is asked of which workers, and the rate that their answers give."""
 
     name: str
     command: dict
-    counted: str  # the key of the answer that is divided by "seconds"
+    contestants: tuple
 
     def rate(self, worker):
         answer = worker.ask(**self.command)
-        return {**answer, "rate": answer[self.counted] / answer["seconds"]}
+        if self.command["cmd"] == "train":
+            return {**answer, "rate": answer["tokens"] / answer["seconds"]}
+        translations = answer.pop("translations")
+        words = sum(len(text.split()) for text in translations)
+        rate = len(translations) / answer["seconds"]
+        return {**answer, "sentences": len(translations), "words": words, "rate": rate}
 
 
 def train_subwords(data, path):
-    """Trains the joint subword model that both libraries use; returns its path."""
+    """Trains the joint subword model that all libraries use; returns its path."""
     model = path.with_suffix(".model")
     if not model.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,132 +86,104 @@ def train_subwords(data, path):
     return model
 
 
-def start_workers(options, subwords):
-    """Starts one process a library; returns a dict of `Worker` by name."""
-    common = ["--data", options.data, "--subwords", subwords, "--work", options.work]
-    joey = [options.joey_python, HERE / "joeynmt_recurrent.py", *common]
-    ours = [options.python, HERE / "seqkeras_recurrent.py", *common]
-    if options.joey_checkpoint:
-        joey += ["--checkpoint", options.joey_checkpoint]
-    for folder in options.saved_model:
-        ours += ["--saved-model", folder]
-    threads = str(options.threads)
-    environments = {
-        "seqkeras": {
-            "PYTHONPATH": str(HERE.parent),  # the clone, where it is not installed
-            "TF_NUM_INTRAOP_THREADS": threads,
-            "TF_NUM_INTEROP_THREADS": threads,
-        },
-        # Passive: torch's threads do not spin while the other library has its turn.
-        "joeynmt": {"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "passive"},
+def start_worker(name, options, subwords):
+    """Starts the process of a contestant; returns its `Worker`."""
+    contestant, threads = CONTESTANTS[name], str(options.threads)
+    command = [options.pythons[name], HERE / contestant.file, *contestant.options]
+    command += ["--model", options.model, "--data", options.data]
+    command += ["--subwords", subwords, "--work", options.work]
+    if name in options.weights:
+        command += ["--weights", options.weights[name]]
+    if name == OURS:
+        command += [f"--saved-model={beam}={path}" for beam, path in options.saved_models.items()]
+    environment = {
+        "PYTHONPATH": str(HERE.parent),  # the clone, where seqkeras is not installed
+        "TF_NUM_INTRAOP_THREADS": threads,
+        "TF_NUM_INTEROP_THREADS": threads,
+        "OMP_NUM_THREADS": threads,
+        "OMP_WAIT_POLICY": "passive",  # threads do not spin while another library has its turn
     }
-    return {
-        name: Worker([str(c) for c in command], environments[name], options.work / f"{name}.log")
-        for name, command in (("seqkeras", ours), ("joeynmt", joey))
-    }
+    return Worker([str(c) for c in command], environment, options.work / f"{name}.log")
 
 
 def measures(options):
     """Returns the list of `Measure` that the options ask for."""
-    train = {"cmd": "train", "seconds": options.seconds}
-    chosen = [Measure("training, tokens/s", train, "tokens")]
-    for beam in sorted(int(option.partition("=")[0]) for option in options.saved_model):
-        decode = {"cmd": "decode", "beam": beam, "sentences": options.sentences}
+    chosen = []
+    trained = tuple(name for name in options.pythons if CONTESTANTS[name].trains)
+    if options.training:
+        command = {"cmd": "train", "seconds": options.seconds}
+        chosen.append(Measure("training, tokens/s", command, trained))
+    texts = (options.data / "test_2016_flickr.en").read_text(encoding="utf-8").splitlines()
+    decoded = (OURS, *options.weights)
+    for beam in sorted(options.saved_models):
+        command = {"cmd": "decode", "beam": beam, "texts": texts[: options.sentences]}
         label = "greedy" if beam == 1 else f"beam {beam}"
-        chosen.append(Measure(f"{label}, sentences/s", decode, "sentences"))
+        chosen.append(Measure(f"{label}, sentences/s", command, decoded))
     return chosen
 
 
 def run(workers, measure, windows):
     """Lets the workers take turns; returns a dict of lists of answers by worker."""
-    for worker in workers.values():
-        measure.rate(worker)  # warm-up: tracing, caches, memory pools
-    answers = {name: [] for name in workers}
+    for name in measure.contestants:
+        measure.rate(workers[name])  # warm-up: tracing, caches, memory pools
+    answers = {name: [] for name in measure.contestants}
     for window in range(windows):
-        names = list(workers) if window % 2 == 0 else list(workers)[::-1]
-        for name in names:
+        for name in measure.contestants[:: 1 if window % 2 == 0 else -1]:
             answers[name].append(measure.rate(workers[name]))
-        shown = "  ".join(f"{name} {answers[name][-1]['rate']:,.1f}" for name in workers)
+        shown = "  ".join(f"{name} {found[-1]['rate']:,.1f}" for name, found in answers.items())
         print(f"{measure.name}, window {window + 1}/{windows}: {shown}", file=sys.stderr)
     return answers
 
 
-def summary(answers):
-    """Returns medians, ranges and the ratio of the medians.
-
-    The range of the ratio is that of the windows taken side by side.
-    """
-    rates = {name: [a["rate"] for a in list_] for name, list_ in answers.items()}
-    ratios = [
-        ours / theirs for ours, theirs in zip(rates["seqkeras"], rates["joeynmt"], strict=True)
-    ]
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    return {
-        "median": medians,
-        "range": {name: [min(values), max(values)] for name, values in rates.items()},
-        "ratio": medians["seqkeras"] / medians["joeynmt"],
-        "ratio_range": [min(ratios), max(ratios)],
-    }
-
-
-def table(results):
-    """Returns the results as a Markdown table."""
-    lines = [
-        "| measure | seqkeras, median (range) | Joey NMT, median (range) | ratio (range) |",
-        "| --- | --- | --- | --- |",
-    ]
-    for name, result in results.items():
-        s = result["summary"]
-        cells = [
-            f"{s['median'][n]:,.1f} ({s['range'][n][0]:,.1f}-{s['range'][n][1]:,.1f})"
-            for n in ("seqkeras", "joeynmt")
-        ]
-        low, high = s["ratio_range"]
-        lines.append(f"| {name} | {' | '.join(cells)} | {s['ratio']:.2f} ({low:.2f}-{high:.2f}) |")
-    return "\n".join(lines)
-
-
-def machine():
-    """Returns what the numbers depend on besides the code."""
-    return {
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "time": time.strftime("%Y-%m-%d %H:%M:%S"),
-    }
-
-
-def processor():
-    """Returns the processor's name."""
-    cpuinfo = pathlib.Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
+def named(text):
+    """Returns `(name, value)` of "name=value"."""
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, got {text!r}")
+    return name, value
 
 
 def parse_options():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    path = pathlib.Path
+    path, pairs = pathlib.Path, {"type": named, "action": "append", "default": []}
+    peers = ", ".join(name for name in CONTESTANTS if name != OURS)
+    parser.add_argument("--model", choices=("recurrent", "transformer"), required=True)
     parser.add_argument("--data", type=path, required=True, help="folder with train.en, train.de …")
     parser.add_argument("--work", type=path, required=True, help="folder for what is written")
     parser.add_argument("--python", default=sys.executable, help="Python that has seqkeras")
-    parser.add_argument("--joey-python", required=True, help="Python that has Joey NMT")
-    parser.add_argument("--joey-checkpoint", type=path, help="trained weights, to decode with")
-    parser.add_argument(
-        "--saved-model", action="append", default=[], help="BEAM=FOLDER of a trained export"
-    )
+    parser.add_argument("--peer", **pairs, help=f"NAME=PYTHON that has it; one of {peers}")
+    parser.add_argument("--weights", **pairs, help="NAME=PATH: a peer's trained weights, to decode")
+    parser.add_argument("--saved-model", **pairs, help="BEAM=FOLDER of a trained export, to decode")
+    parser.add_argument("--no-training", dest="training", action="store_false", help="decode only")
     parser.add_argument("--windows", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=20, help="length of a training window")
     parser.add_argument("--sentences", type=int, default=1000, help="to decode in a window")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--output", type=path, help="JSON file; default: WORK/translation.json")
     options = parser.parse_args()
-    if bool(options.joey_checkpoint) != bool(options.saved_model):
-        parser.error("decoding is compared with --joey-checkpoint and --saved-model, or not at all")
+    options.pythons = {OURS: options.python, **dict(options.peer)}
+    options.weights = dict(options.weights)
+    options.saved_models = {int(beam): folder for beam, folder in options.saved_model}
+    options.output = options.output or options.work / "translation.json"
+    check(parser, options)
     return options
+
+
+def check(parser, options):
+    """Ends with a message where the options do not go together."""
+    for name in options.pythons:
+        if name not in CONTESTANTS or options.model not in CONTESTANTS[name].models:
+            fitting = [n for n, c in CONTESTANTS.items() if options.model in c.models]
+            parser.error(f"--peer {name}: expected one of {fitting} for {options.model}")
+    for name in options.weights:
+        if name not in options.pythons or not CONTESTANTS[name].decodes:
+            parser.error(f"--weights {name}: expected a --peer of that name that decodes")
+    if bool(options.weights) != bool(options.saved_models):
+        parser.error("decoding is compared with --weights and --saved-model, or not at all")
+    if not options.training and not options.weights:
+        parser.error("--no-training: expected --weights and --saved-model, to decode with")
 
 
 def main():
@@ -194,19 +191,22 @@ def main():
     options.work.mkdir(parents=True, exist_ok=True)
     subwords = train_subwords(options.data, options.work / "joint")
     report = {"machine": machine(), "threads": options.threads, "results": {}}
-    workers = start_workers(options, subwords)
+    chosen = measures(options)
+    workers = {}
     try:
-        for measure in measures(options):
+        for name in dict.fromkeys(name for measure in chosen for name in measure.contestants):
+            workers[name] = start_worker(name, options, subwords)
+        for measure in chosen:
             answers = run(workers, measure, options.windows)
             report["results"][measure.name] = {"summary": summary(answers), "windows": answers}
     finally:
         for worker in workers.values():
             worker.quit()
     report["load_after"] = os.getloadavg()[0]
-    output = options.work / "translation.json"
-    output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    options.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(table(report["results"]))
-    print(f"\n{report['machine']}, load after: {report['load_after']:.1f}; all windows: {output}")
+    load = f"load after: {report['load_after']:.1f}"
+    print(f"\n{report['machine']}, {load}; all windows: {options.output}")
 
 
 if __name__ == "__main__":
