@@ -9,6 +9,7 @@ It has the same weights for both of its uses:
 import keras
 from keras import ops, tree
 
+from seqkeras.blocks.dropout import Dropout
 from seqkeras.cells.attention_cell import AttentionCell
 from seqkeras.cells.base import drop_inputs, is_split
 from seqkeras.cells.rnn import RNN
@@ -82,7 +83,7 @@ class AutoregressiveDecoder(keras.Layer):
                 "AutoregressiveDecoder: expected a cell of seqkeras.layers, or one with `project`, "
                 f"`step` and `draw_noise` as RecurrentCell has them, got {self.cell!r}."
             )
-        self.dropout = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy)
+        self.dropout = Dropout(dropout, seed=seed, dtype=self.dtype_policy)
         self.first_token = first_token
         self.scheduled_sampling = scheduled_sampling
         self.seed = seed

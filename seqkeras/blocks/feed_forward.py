@@ -11,6 +11,7 @@ first.
 import keras
 from keras import activations, initializers, ops
 
+from seqkeras.blocks.dropout import Dropout
 from seqkeras.ops.bias import add_bias
 from seqkeras.ops.masks import zero_masked
 
@@ -75,7 +76,7 @@ class FeedForward(keras.Layer):
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
         self.seed = seed
-        self.dropout = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy)
+        self.dropout = Dropout(dropout, seed=seed, dtype=self.dtype_policy)
         self.supports_masking = True
 
     def build(self, inputs_shape):

@@ -14,6 +14,7 @@ the same function one step at a time, for decoders.
 import keras
 from keras import ops
 
+from seqkeras.blocks.dropout import Dropout
 from seqkeras.ops.masks import zero_masked
 
 
@@ -131,7 +132,7 @@ class RecurrentStack(keras.Layer):
         self.residual_from = residual_from
         self.dropout = dropout
         self.seed = seed
-        self.between = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy)
+        self.between = Dropout(dropout, seed=seed, dtype=self.dtype_policy)
         self.supports_masking = True
 
     @property

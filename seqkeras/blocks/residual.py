@@ -14,6 +14,7 @@ import inspect
 import keras
 from keras import ops
 
+from seqkeras.blocks.dropout import Dropout
 from seqkeras.blocks.layer_normalization import LayerNormalization
 from seqkeras.ops.masks import zero_masked
 
@@ -67,7 +68,7 @@ class Residual(keras.Layer):
         self.layer_norm = LayerNormalization(
             epsilon=epsilon, dtype=self.dtype_policy, name="layer_norm"
         )
-        self.dropout = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy)
+        self.dropout = Dropout(dropout, seed=seed, dtype=self.dtype_policy)
         self.supports_masking = True
 
     def build(self, inputs_shape):

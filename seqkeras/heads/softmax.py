@@ -10,6 +10,7 @@ Press & Wolf 2017 (arXiv:1608.05859): then both have one matrix, and it gets one
 import keras
 from keras import ops
 
+from seqkeras.blocks.dropout import Dropout
 from seqkeras.blocks.token_embedding import TokenEmbedding, vocabulary_logits
 
 
@@ -72,7 +73,7 @@ class SoftmaxHead(keras.Layer):
             if readout_units
             else None
         )
-        self.dropout = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy)
+        self.dropout = Dropout(dropout, seed=seed, dtype=self.dtype_policy)
         self.logits = None
         if tied_to is None:
             self.logits = keras.layers.Dense(

@@ -7,6 +7,8 @@ from seqkeras.models.seq2seq import seq2seq
 from seqkeras.models.sequence_classifier import sequence_classifier
 from seqkeras.models.set_transformer import set_transformer
 from seqkeras.models.transformer import transformer
+from seqkeras.models.transformer_decoder import transformer_decoder
+from seqkeras.models.transformer_encoder import transformer_encoder
 
 __all__ = [
     "DecodingParts",
@@ -16,4 +18,6 @@ __all__ = [
     "sequence_classifier",
     "set_transformer",
     "transformer",
+    "transformer_decoder",
+    "transformer_encoder",
 ]

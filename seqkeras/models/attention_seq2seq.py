@@ -11,6 +11,7 @@ import keras
 from seqkeras.attention.bahdanau import BahdanauAttention
 from seqkeras.attention.dot import DotAttention, GeneralAttention, ScaledDotAttention
 from seqkeras.blocks.autoregressive_decoder import AutoregressiveDecoder
+from seqkeras.blocks.dropout import Dropout
 from seqkeras.blocks.masking import PaddingMask
 from seqkeras.cells.attention_cell import AttentionCell
 from seqkeras.cells.bidirectional import Bidirectional
@@ -124,9 +125,9 @@ def attention_seq2seq(
     )
     memory = embedding(source)
     for rnn in encoder_rnns:
-        memory = keras.layers.Dropout(dropout)(memory)
+        memory = Dropout(dropout)(memory)
         memory, *last_states = rnn(memory)
-    memory = keras.layers.Dropout(dropout)(memory)
+    memory = Dropout(dropout)(memory)
     summary = keras.layers.Concatenate(name="summary")(last_states)
     count = len(keras.tree.flatten(attention_cell.cell.state_size))
     states = [

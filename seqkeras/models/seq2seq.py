@@ -10,6 +10,7 @@ Deep LSTMs, separate weights for encoder and decoder, the source read backwards.
 import keras
 
 from seqkeras.blocks.autoregressive_decoder import AutoregressiveDecoder
+from seqkeras.blocks.dropout import Dropout
 from seqkeras.blocks.masking import ReverseSequence
 from seqkeras.cells.rnn import RNN
 from seqkeras.heads.softmax import SoftmaxHead
@@ -76,7 +77,7 @@ def seq2seq(
     x = embedding(tokens)
     states = []
     for rnn in encoder_rnns:
-        x = keras.layers.Dropout(dropout)(x)
+        x = Dropout(dropout)(x)
         x, *own = rnn(x)
         states += own
     if bridge:

@@ -7,6 +7,7 @@ p   =  softmax(W D(y) + b)                                   D: dropout
 
 import keras
 
+from seqkeras.blocks.dropout import Dropout
 from seqkeras.blocks.pooling import LengthMask, SequencePooling
 from seqkeras.cells.bidirectional import Bidirectional
 from seqkeras.cells.rnn import RNN
@@ -82,11 +83,11 @@ def sequence_classifier(
     x = features(sequence)
     for index, rnn in enumerate(rnns):
         if index or tokens:
-            x = keras.layers.Dropout(dropout)(x)
+            x = Dropout(dropout)(x)
         x = rnn(x, mask=mask)
     if pooling != "last":
         x = SequencePooling(pooling, name="pooling")(x, mask=mask)
-    x = keras.layers.Dropout(dropout)(x)
+    x = Dropout(dropout)(x)
     logits = keras.layers.Dense(classes, dtype="float32", name="logits")(x)
     return keras.Model({"sequence": sequence, "length": length}, logits, name="classifier")
 

@@ -10,11 +10,11 @@ saving and copying a Keras model understands.
 import keras
 from keras import ops
 
+from seqkeras.blocks.dropout import Dropout
 from seqkeras.blocks.masking import PaddingMask
-from seqkeras.blocks.positions import LearnedPositions, SinusoidalPositions
-from seqkeras.blocks.token_embedding import TokenEmbedding
 from seqkeras.blocks.transformer_stack import TransformerStack
 from seqkeras.heads.softmax import SoftmaxHead
+from seqkeras.models.embedded_tokens import make_embedding, make_positions
 from seqkeras.models.parts import DecodingParts
 from seqkeras.ops.masks import real_tokens
 
@@ -77,10 +77,10 @@ def transformer(
 
     # layers
     target_name = "embedding" if shared_embedding else "target_embedding"
-    target_embedding = _embedding(target_vocabulary, units, target_name)
+    target_embedding = make_embedding(target_vocabulary, units, target_name)
     source_embedding = target_embedding
     if not shared_embedding:
-        source_embedding = _embedding(source_vocabulary, units, "source_embedding")
+        source_embedding = make_embedding(source_vocabulary, units, "source_embedding")
     stack = {
         "num_heads": num_heads,
         "hidden_units": hidden_units,
@@ -100,9 +100,9 @@ def transformer(
     target_in = keras.Input((None,), dtype="int32", name="target_in")
     mask = PaddingMask(name="memory_mask")(source)
     x = make_positions(positions, max_length, "source_positions")(source_embedding(source))
-    memory = encoder(keras.layers.Dropout(dropout)(x), mask=mask)
+    memory = encoder(Dropout(dropout)(x), mask=mask)
     y = make_positions(positions, max_length, "target_positions")(target_embedding(target_in))
-    y = decoder(keras.layers.Dropout(dropout)(y), memory=memory, memory_mask=mask)
+    y = decoder(Dropout(dropout)(y), memory=memory, memory_mask=mask)
     if tied_output:
         logits = target_embedding(y, reverse=True)
     else:
@@ -110,25 +110,6 @@ def transformer(
 
     # what decoding needs: `transformer_parts` finds the layers by their names
     return keras.Model({"source": source, "target_in": target_in}, logits, name="translation")
-
-
-def _embedding(vocabulary_size, units, name):
-    """Returns an embedding whose vectors, and the first logits made of it, have variance 1."""
-    initializer = keras.initializers.RandomNormal(stddev=units**-0.5)
-    return TokenEmbedding(
-        vocabulary_size, units, scale=True, embeddings_initializer=initializer, name=name
-    )
-
-
-def make_positions(kind, max_length, name):
-    """Returns the layer of a kind of positions: "sinusoidal" or "learned"."""
-    if kind == "sinusoidal":
-        return SinusoidalPositions(name=name)
-    if kind != "learned":
-        raise ValueError(f"positions: expected 'sinusoidal' or 'learned', got {kind!r}.")
-    if max_length is None:
-        raise ValueError("positions: learned ones need max_length, got None.")
-    return LearnedPositions(max_length, name=name)
 
 
 class TransformerParts:

@@ -3,19 +3,22 @@
 import keras
 from keras import ops
 
+_LEVELS = 2**16  # that a rate can have: so many random bits decide of an entry
+
 
 def keep_mask(shape, rate, seed, dtype="float32"):
     """Returns zeros with probability `rate`, and 1 / (1 - rate) elsewhere.
 
     Args:
         shape: Tuple of ints and int tensors.
-        rate: float in [0, 1).
+        rate: float in [0, 1), rounded to a multiple of 1 / 65,536.
         seed: int tensor `(2,)`, as `keras.random.SeedGenerator.next()` gives; the same seed and
             shape give the same mask.
         dtype: Of the mask.
     """
+    dropped = min(round(rate * _LEVELS), _LEVELS - 1)  # of all levels
     draw = {"tensorflow": _tensorflow, "jax": _jax}[keras.backend.backend()]
-    return ops.cast(draw(shape, rate, seed), dtype) * (1.0 / (1.0 - rate))
+    return ops.cast(draw(shape, dropped, seed), dtype) * (_LEVELS / (_LEVELS - dropped))
 
 
 def fold_in(seed, number):
@@ -33,15 +36,18 @@ def fold_in(seed, number):
     return jax.random.fold_in(seed, number)
 
 
-def _tensorflow(shape, rate, seed):
+def _tensorflow(shape, dropped, seed):
     import tensorflow as tf
 
-    # Whole numbers from 0 on: cheaper than floats, and finer.
-    drawn = tf.random.stateless_uniform(shape, tf.cast(seed, tf.int32), 0, 2**31 - 1, tf.int32)
-    return drawn >= int(rate * (2**31 - 1))
+    # The time goes into random bits; one draw of 32 does for two entries.
+    shape, seed = tf.convert_to_tensor(shape, tf.int32), tf.cast(seed, tf.int32)
+    size = tf.reduce_prod(shape)
+    drawn = tf.random.stateless_uniform([(size + 1) // 2], seed, None, None, tf.int32)
+    levels = tf.reshape(tf.bitcast(drawn, tf.int16), [-1])[:size]
+    return tf.reshape(levels >= dropped - _LEVELS // 2, shape)
 
 
-def _jax(shape, rate, seed):
+def _jax(shape, dropped, seed):
     import jax
 
-    return jax.random.bernoulli(seed, 1.0 - rate, shape)
+    return jax.random.bits(seed, shape, "uint16") >= dropped

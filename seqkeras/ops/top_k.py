@@ -26,9 +26,12 @@ def top_k(x, k):
         return values, ops.cast(indices, "int32")
     rows = ops.shape(x)[0]
     blocks = ops.reshape(x, (rows, size // width, width))
-    _, best = ops.top_k(ops.max(blocks, axis=-1), k)
+    # With an `initial` no check that there are rows at all.
+    _, best = ops.top_k(ops.max(blocks, axis=-1, initial=float("-inf")), k)
     best = ops.sort(ops.cast(best, "int32"), axis=-1)  # (N, k), in the order of the row
-    found = _take_of_row(ops.reshape(x, (rows * (size // width), width)), best, size // width)  # (N, k, width)
+    found = _take_of_row(
+        ops.reshape(x, (rows * (size // width), width)), best, size // width
+    )  # (N, k, width)
     values, places = ops.top_k(ops.reshape(found, (rows, k * width)), k)
     places = ops.cast(places, "int32")
     block = _take_of_row(ops.reshape(best, (-1,)), places // width, k)

@@ -13,6 +13,13 @@ TOKENS = np.array([[1, 4, 5, 6], [1, 3, 0, 0], [1, 6, 6, 0]], "int32")
 INPUTS = {"source": SOURCE, "target_in": TOKENS}
 
 
+def layer_parameters(d, hidden, attentions):
+    """Parameters of a Transformer layer: attentions of four D x D maps, the network, the norms."""
+    attention = 4 * (d * d + d)
+    feed_forward = d * hidden + hidden + hidden * d + d
+    return attentions * attention + feed_forward + (attentions + 1) * 2 * d
+
+
 def logits_of(model, inputs=INPUTS):
     return ops.convert_to_numpy(model(inputs))
 

@@ -14,6 +14,7 @@ from tests.models.checks import (
     TOKENS,
     check_mixed_precision,
     check_three_ways,
+    layer_parameters,
     logits_of,
     step_by_step,
     stuck_weights,
@@ -32,13 +33,6 @@ VARIANTS = {
 def model(request):
     keras.utils.set_random_seed(3)
     return transformer(V, V, **SIZES, **VARIANTS[request.param])
-
-
-def layer_parameters(d, hidden, attentions):
-    """A layer's parameters: N attentions of four D x D maps with biases, the network, the norms."""
-    attention = 4 * (d * d + d)
-    feed_forward = d * hidden + hidden + hidden * d + d
-    return attentions * attention + feed_forward + (attentions + 1) * 2 * d
 
 
 @pytest.mark.parametrize(("name", "millions"), [("tiny", 2.3), ("base", 63.1), ("big", 214.2)])
