@@ -10,7 +10,7 @@ EXPORT ?= saved_models/dates
 BIN := $(VENV)/bin
 TRANSLATION := $(BIN)/python -m pipelines.translation
 # One thread a process: the processes already keep every core busy.
-PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations 25 --durations-min 5
 # Folders whose code runs on any backend of Keras.
 PORTABLE := $(wildcard tests/ops tests/attention tests/cells tests/blocks tests/heads tests/keras_drop_in)
 

@@ -5,6 +5,7 @@ r"""Times recurrent layers against Keras', PyTorch's and their own matmuls.
     python benchmarks/recurrent.py --variants
     python benchmarks/recurrent.py --bidirectional --torch-python TORCH/bin/python
     python benchmarks/recurrent.py --inference --torch-python TORCH/bin/python
+    python benchmarks/recurrent.py --profile --layers lstm --shapes 32x64x256x256
 
 A training step is the outputs and the gradients by inputs and weights, compiled, of one layer. The
 contestants take turns; PyTorch works in a process of its own. The floor is what a recurrent layer
@@ -19,6 +20,7 @@ import statistics
 import sys
 import time
 
+from operations import operations, table
 from protocol import Worker
 
 HERE = pathlib.Path(__file__).parent
@@ -223,6 +225,9 @@ def parse_options():
         "--bidirectional", action="store_true", help="both directions, LSTM and GRU"
     )
     parser.add_argument("--inference", action="store_true", help="B = 1, T = 256, D = H = 256")
+    parser.add_argument(
+        "--profile", action="store_true", help="the time of each operation of ours, instead"
+    )
     parser.add_argument("--torch-python", help="Python that has PyTorch")
     parser.add_argument("--windows", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=0.4, help="length of a window")
@@ -246,11 +251,26 @@ def torch_worker(options, file):
     return Worker([options.torch_python, str(HERE / file)], environment, pathlib.Path(os.devnull))
 
 
+def profile(options):
+    """Prints the operations of each layer's step."""
+    for layer in options.layers:
+        for text in options.shapes:
+            shape = tuple(int(size) for size in text.split("x"))
+            if options.inference:
+                step = inference("seqkeras", layer, shape)
+            else:
+                step = training_step("seqkeras", layer, shape, options.masked)
+            print(f"{layer}, {text}\n\n{table(operations(step, repeats=10))}\n", flush=True)
+
+
 def main():
     options = parse_options()
     threads = str(options.threads)
     os.environ["TF_NUM_INTRAOP_THREADS"] = threads
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", threads)
+    if options.profile:
+        profile(options)
+        return
     worker = torch_worker(options, "recurrent_torch.py")
     print(HEADER)
     everything = {}
