@@ -19,7 +19,12 @@ from keras import ops
 
 from seqkeras.ops.attention import blocks as blocked
 from seqkeras.ops.attention.masks import Visibility, hidden_bias, visible
-from seqkeras.ops.attention.whole import grouped_matmul, scaled
+from seqkeras.ops.attention.whole import (
+    grouped_matmul,
+    scaled,
+    softmax_gradient,
+    transposed_matmul,
+)
 from seqkeras.ops.dropout import fold_in, keep_mask
 from seqkeras.ops.scan import scan
 
@@ -215,11 +220,10 @@ def _backward(shared, inputs, key, value):
         if shared.dropout:
             keep = shared.keep(x, weights)
             by_weights, used = by_weights * keep, weights * keep
-        products = tf.cast(x["by_context"], tf.float32) * tf.cast(x["context"], tf.float32)
-        by_scores = weights * (by_weights - tf.reduce_sum(products, -1, keepdims=True))
+        by_scores = softmax_gradient(weights, by_weights, x["context"], x["by_context"])
         flow = tf.cast(by_scores, dtype)
-        by_key = _transposed_matmul(flow, x["query"], key.shape[1])
-        by_value = _transposed_matmul(tf.cast(used, dtype), x["by_context"], key.shape[1])
+        by_key = transposed_matmul(flow, x["query"], key.shape[1])
+        by_value = transposed_matmul(tf.cast(used, dtype), x["by_context"], key.shape[1])
         made = [grouped_matmul(flow, key)]
         if "bias" in x:
             made.append(_sum_to(by_scores, x["bias"]))
@@ -232,19 +236,6 @@ def _backward(shared, inputs, key, value):
     zeros = [tf.zeros_like(x, tf.float32) for x in (key, value)]
     (by_query, *by_bias), (by_key, by_value) = scan(step, zeros, inputs, in_turn=True)
     return by_query, tf.cast(by_key, dtype), tf.cast(by_value, dtype), *by_bias
-
-
-def _transposed_matmul(x, y, groups):
-    """Returns x^T y `(B, G, M, K)` of `(B, N, T, M)` and `(B, N, T, K)`, summed over a group."""
-    import tensorflow as tf
-
-    def grouped(t):
-        batch, heads, length, size = ops.shape(t)
-        if heads == groups:
-            return t
-        return tf.reshape(t, [batch, groups, heads // groups * length, size])
-
-    return tf.matmul(grouped(x), grouped(y), transpose_a=True)
 
 
 def _sum_to(gradient, like):
