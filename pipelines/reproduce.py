@@ -140,8 +140,9 @@ def _of_every_test(text):
 
 def _translation_text(scores):
     return (
-        f"BLEU {scores['bleu']:.2f}, chrF {scores['chrf']:.2f}, exact match "
-        f"{scores['exact_match']:.2f} %, perplexity {scores['perplexity']:.3f}"
+        f"BLEU {scores['bleu']:.2f}, lower-cased {scores['bleu_lowercase']:.2f}, "
+        f"chrF {scores['chrf']:.2f}, exact match {scores['exact_match']:.2f} %, "
+        f"perplexity {scores['perplexity']:.3f}"
     )
 
 

@@ -62,8 +62,10 @@ def report(name, split, pairs, functions, run, compared, options):
         options: With `batch_size` and `length_unit`.
 
     Returns:
-        Dict of the scores, as it stands in metrics.json: BLEU and chrF with their signatures, exact
-        match in percent, perplexity for each target token (END included), and the scores by length.
+        Dict of the scores, as it stands in metrics.json: BLEU and chrF with their signatures, BLEU
+        without regard to case (the nearest to what papers compute of tokenized, lower-cased text,
+        which depends on their tokenizer), exact match in percent, perplexity for each target token
+        (END included), and the scores by length.
     """
     import sacrebleu
 
@@ -71,10 +73,13 @@ def report(name, split, pairs, functions, run, compared, options):
     results = run_corpus(functions["translate"], sources, batch_size=options.batch_size)
     hypotheses = [result["text"] for result in results]
     bleu, chrf = sacrebleu.BLEU(), sacrebleu.CHRF()
+    lowercase = sacrebleu.BLEU(lowercase=True)
     scores = {
         "sentences": len(pairs),
         "bleu": bleu.corpus_score(hypotheses, [references]).score,
         "bleu_signature": str(bleu.get_signature()),
+        "bleu_lowercase": lowercase.corpus_score(hypotheses, [references]).score,
+        "bleu_lowercase_signature": str(lowercase.get_signature()),
         "chrf": chrf.corpus_score(hypotheses, [references]).score,
         "chrf_signature": str(chrf.get_signature()),
         "exact_match": 100.0 * sum(map(str.__eq__, hypotheses, references)) / len(pairs),
@@ -106,6 +111,7 @@ def _perplexity(score, sources, references, batch_size):
 def _print(name, scores, rows, unit):
     print(f"\n{name}: {scores['sentences']:,} sentences")
     print(f"  BLEU {scores['bleu']:.2f}   {scores['bleu_signature']}")
+    print(f"  BLEU {scores['bleu_lowercase']:.2f}   {scores['bleu_lowercase_signature']}")
     print(f"  chrF {scores['chrf']:.2f}   {scores['chrf_signature']}")
     print(f"  exact match {scores['exact_match']:.2f} %   perplexity {scores['perplexity']:.3f}")
     print(f"  {'source ' + unit:>18} {'sentences':>10} {'BLEU':>7} {'chrF':>7} {'exact %':>8}")
