@@ -8,8 +8,9 @@
 The softmax is of a row, and a block holds whole rows, so that no running maximum is needed (compare
 Rabe & Staats 2021, arXiv:2112.05682, and Dao et al. 2022, arXiv:2205.14135, who also cut the keys).
 Memory: O(C S) instead of O(T S), for the forward pass and for the gradients, which make the weights
-again from lse. Time: one matmul more than with the whole matrix. Where a query sees no later key,
-the queries are cut into `_SEGMENTS` that read only the keys up to their last one.
+again from lse. Time: one matmul more than with the whole matrix. Where queries see no later key, or
+none beyond a window, they are cut into segments that read only the keys one of them may see: with a
+window w the time is O(T w), down to `_MOST_SEGMENTS` for all queries.
 """
 
 from typing import Any, NamedTuple
@@ -31,7 +32,7 @@ from seqkeras.ops.scan import scan
 _BLOCK = 2**21  # scores of a block for each example: 8 MiB
 # Each block adds S D numbers to the gradients of the keys, and makes C S scores: C exceeds most D.
 _FEWEST_ROWS, _ROUND_TO = 128, 8
-_SEGMENTS = 4
+_SEGMENTS, _MOST_SEGMENTS = 4, 32
 _LOWEST = -1e20  # above HIDDEN, below every score: the maximum of a row that sees nothing
 
 
@@ -76,30 +77,52 @@ class _Piece(NamedTuple):
 
 
 def _segments(whole, rows):
-    """Yields pieces of the queries, each with no more keys than its last query sees."""
+    """Yields pieces of the queries, each with the keys from its first visible one to its last."""
     _, query, key, value, parts, bias = whole
     length, keys = query.shape[2], key.shape[2]
-    if not parts.causal or not isinstance(parts.offset, int) or length is None or length <= rows:
+    limited = (parts.causal or parts.window is not None) and isinstance(parts.offset, int)
+    if not limited or length is None or length <= rows:
         yield whole
         return
-    size = -(-length // min(_SEGMENTS, length // rows))
+    count = _SEGMENTS
+    if parts.window is not None:
+        count = max(count, min(length // parts.window, _MOST_SEGMENTS))
+    size = -(-length // min(count, length // rows))
     size = -(-size // rows) * rows  # whole blocks
     for begin in range(0, length, size):
         end = min(begin + size, length)
-        stop = max(end + parts.offset, 0)
-        stop = stop if keys is None else min(stop, keys)
+        first, stop = _visible_keys(parts, begin, end, keys)
 
-        def cut(x, begin=begin, end=end, stop=stop):
-            return blocked.part(blocked.part(x, -2, begin, end), -1, 0, stop)
+        def cut(x, begin=begin, end=end, first=first, stop=stop):
+            return blocked.part(blocked.part(x, -2, begin, end), -1, first, stop)
 
         yield _Piece(
             begin,
             query[:, :, begin:end],
-            key[:, :, :stop],
-            value[:, :, :stop],
-            parts._replace(keys=blocked.part(parts.keys, -1, 0, stop), pattern=cut(parts.pattern)),
+            key[:, :, first:stop],
+            value[:, :, first:stop],
+            parts._replace(
+                keys=blocked.part(parts.keys, -1, first, stop),
+                pattern=cut(parts.pattern),
+                offset=parts.offset - first,
+            ),
             cut(bias),
         )
+
+
+def _visible_keys(parts, begin, end, keys):
+    """Returns the first key that queries `begin` to `end` may see, and the one after their last.
+
+    There is a rule, or a window; `keys`, how many there are, is None where it is not known.
+    """
+    first, stops = 0, [] if keys is None else [keys]
+    if parts.causal:
+        stops.append(end + parts.offset)
+    if parts.window is not None:
+        first = max(begin + parts.offset - parts.window + 1, 0)
+        stops.append(end + parts.offset + parts.window - 1)
+    stop = max(min(stops), 0)
+    return min(first, stop), stop
 
 
 def _attend(piece, shared):
