@@ -60,7 +60,9 @@ class NormalizedSums(RecurrentCell):
         epsilon: float > 0, added to the variance. PyTorch's default, 1e-5; that of
             `keras.layers.LayerNormalization` is 1e-3, large against the variance of a young state.
         gain_initializer: Keras initializer of the gains.
-        **options: see the cell.
+        **options: see the cell. With `bias_initializer="zeros"`, the default, inputs that begin
+            with zeros leave the states at exactly zero, where the gradient grows by a factor of
+            order 1 / epsilon at every such step and overflows; "random_normal" leaves that point.
     """
 
     groups = ()  # sizes, in blocks of H columns, of what is normalised together
