@@ -103,7 +103,7 @@ def main():
     parser.add_argument("--preset", default="multi30k-transformer")
     parser.add_argument("--sentences", type=int, default=128)
     parser.add_argument("--length", type=int, default=16, help="tokens of source and of target")
-    parser.add_argument("--vocabulary-size", type=int, default=8000)
+    parser.add_argument("--vocabulary-size", type=int, default=10_000)
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()

@@ -191,6 +191,7 @@ _SMALL_TEXT = Config(
 _TINY_TRANSFORMER = dataclasses.replace(
     _SMALL_TEXT,
     run="runs/multi30k-transformer",
+    data=dataclasses.replace(_SMALL_TEXT.data, vocabulary_size=10_000),
     model=Model(family="transformer", encoder_layers=4, decoder_layers=4, dropout=0.3),
     training=dataclasses.replace(
         _SMALL_TEXT.training,
