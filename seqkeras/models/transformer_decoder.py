@@ -9,10 +9,9 @@ language model.
 import keras
 from keras import ops
 
-from seqkeras.blocks.dropout import Dropout
 from seqkeras.blocks.transformer_stack import TransformerStack
 from seqkeras.heads.softmax import SoftmaxHead
-from seqkeras.models.embedded_tokens import make_embedding, make_positions
+from seqkeras.models.embedded_tokens import embed_tokens
 
 
 def transformer_decoder(
@@ -45,11 +44,9 @@ def transformer_decoder(
         ValueError: for an unknown kind of positions, learned ones without `max_length`, or options
             that `TransformerLayer` refuses.
     """
-    embedding = make_embedding(vocabulary_size, units, "embedding")
-    tokens = keras.Input((None,), dtype="int32", name="tokens")
-    x = make_positions(positions, max_length, "positions")(embedding(tokens))
+    tokens, embedding, x = embed_tokens(vocabulary_size, units, dropout, positions, max_length)
     decoder = TransformerStack(layers, dropout=dropout, causal=True, name="decoder", **options)
-    y = decoder(Dropout(dropout)(x))
+    y = decoder(x)
     if tied_output:
         logits = embedding(y, reverse=True)
     else:

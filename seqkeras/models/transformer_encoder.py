@@ -6,10 +6,9 @@ logits = x E^T                                           E the embedding, for ma
 
 import keras
 
-from seqkeras.blocks.dropout import Dropout
 from seqkeras.blocks.masking import PaddingMask
 from seqkeras.blocks.transformer_stack import TransformerStack
-from seqkeras.models.embedded_tokens import make_embedding, make_positions
+from seqkeras.models.embedded_tokens import embed_tokens
 
 
 def transformer_encoder(
@@ -42,10 +41,8 @@ def transformer_encoder(
         ValueError: for an unknown kind of positions, learned ones without `max_length`, or options
             that `TransformerLayer` refuses.
     """
-    embedding = make_embedding(vocabulary_size, units, "embedding")
-    tokens = keras.Input((None,), dtype="int32", name="tokens")
-    x = make_positions(positions, max_length, "positions")(embedding(tokens))
+    tokens, embedding, x = embed_tokens(vocabulary_size, units, dropout, positions, max_length)
     encoder = TransformerStack(layers, dropout=dropout, name="encoder", **options)
-    x = encoder(Dropout(dropout)(x), mask=PaddingMask(name="mask")(tokens))
+    x = encoder(x, mask=PaddingMask(name="mask")(tokens))
     outputs = embedding(x, reverse=True) if logits else x
     return keras.Model(tokens, outputs, name="transformer_encoder")

@@ -110,16 +110,3 @@ def test_learns_to_repeat():
     model.fit(tokens[:, :-1], tokens[:, 1:], epochs=30, batch_size=64, verbose=0)
     guesses = run(model, tokens[:, :-1]).argmax(-1)
     assert (guesses[:, 2:] == tokens[:, 3:]).mean() > 0.95
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"positions": "cosine"}, "expected 'sinusoidal' or 'learned', got 'cosine'"),
-        ({"positions": "learned"}, "learned ones need max_length"),
-        ({"num_heads": 3}, "the 3 heads divide"),
-    ],
-)
-def test_says_what_it_wants(options, message):
-    with pytest.raises(ValueError, match=message):
-        transformer_decoder(TARGET_V, **{**SIZES, **options})

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from seqkeras.constants import PAD
-from seqkeras.models import transformer_encoder
+from seqkeras.models import transformer_decoder, transformer_encoder
 from tests.models.checks import SOURCE, SOURCE_V, layer_parameters
 
 SIZES = {"layers": 2, "units": 8, "hidden_units": 12, "num_heads": 2}
@@ -83,6 +83,7 @@ def test_learns_to_fill_in_what_is_masked():
     assert (run(model, masked).argmax(-1)[:, 2] == tokens[:, 1]).mean() > 0.95
 
 
+@pytest.mark.parametrize("build", [transformer_encoder, transformer_decoder])
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -91,6 +92,6 @@ def test_learns_to_fill_in_what_is_masked():
         ({"num_heads": 3}, "the 3 heads divide"),
     ],
 )
-def test_says_what_it_wants(options, message):
+def test_says_what_it_wants(build, options, message):
     with pytest.raises(ValueError, match=message):
-        transformer_encoder(SOURCE_V, **{**SIZES, **options})
+        build(SOURCE_V, **{**SIZES, **options})
