@@ -144,7 +144,7 @@ def _train(config, run):
     model = build_model(config, datasets)
     print(f"{config.model.cell}: {model.count_params():,} parameters", flush=True)
     take_weights(config, model)
-    _compile(config, model, datasets.batches.steps_per_epoch)
+    compile_model(config, model, datasets.batches.steps_per_epoch)
     settings = config.training
     checkpointing = Checkpointing(
         run.checkpoints, settings.checkpoint_steps, MONITOR, keep_best=settings.average
@@ -169,7 +169,8 @@ def _train(config, run):
     return history
 
 
-def _compile(config, model, steps_per_epoch):
+def compile_model(config, model, steps_per_epoch):
+    """Gives the model its optimizer, loss and metrics."""
     settings = config.training
     updates = settings.epochs * steps_per_epoch
     warmup = 0 if settings.schedule == "constant" else min(settings.warmup_steps, updates // 2)

@@ -101,7 +101,7 @@ def _train(config, run):
         flush=True,
     )
     take_weights(config, model)
-    _compile(config, model, task)
+    compile_model(config, model, task)
     settings = config.training
     checkpointing = Checkpointing(
         run.checkpoints, settings.checkpoint_steps, task.monitor, task.mode
@@ -122,7 +122,8 @@ def _train(config, run):
     return history
 
 
-def _compile(config, model, task):
+def compile_model(config, model, task):
+    """Gives the model its optimizer, loss and metrics."""
     settings = config.training
     updates = settings.epochs * settings.steps_per_epoch
     rate = build_schedule(settings.schedule, settings.learning_rate, 0, updates)
@@ -157,7 +158,7 @@ class Evaluate:
 def evaluate(options: Evaluate):
     """Writes metrics.json into the run and prints it."""
     run, config, task, model = _load(options.run)
-    _compile(config, model, task)
+    compile_model(config, model, task)
     scores = {
         "task": config.task,
         "cell": config.model.cell,

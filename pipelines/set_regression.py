@@ -123,7 +123,7 @@ def _train(config, run):
         flush=True,
     )
     take_weights(config, model)
-    _compile(config, model)
+    compile_model(config, model)
     settings = config.training
     checkpointing = Checkpointing(run.checkpoints, settings.checkpoint_steps, MONITOR)
     clock = TimeBudget()
@@ -150,7 +150,8 @@ def _train(config, run):
     return history
 
 
-def _compile(config, model):
+def compile_model(config, model):
+    """Gives the model its optimizer, loss and metrics."""
     settings = config.training
     updates = settings.epochs * settings.steps_per_epoch
     rate = build_schedule(settings.schedule, settings.learning_rate, 0, updates)
@@ -187,7 +188,7 @@ def _measure(config, task):
     """Returns the scores of a single run."""
     run = RunDirectory(config.run)
     model = keras.models.load_model(run.require(run.model))
-    _compile(config, model)
+    compile_model(config, model)
     scores = {
         "model": f"{config.model.encoder}-{config.model.pooling}",
         "parameters": model.count_params(),

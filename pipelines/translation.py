@@ -200,7 +200,7 @@ def _train(config, run):
     )
     print(f"{config.model.family}: {model.count_params():,} parameters", flush=True)
     take_weights(config, model)
-    _compile(config, model, datasets.batches.steps_per_epoch)
+    compile_model(config, model, datasets.batches.steps_per_epoch)
     checkpointing = Checkpointing(
         run.checkpoints, config.training.checkpoint_steps, keep_best=config.training.average
     )
@@ -218,7 +218,8 @@ def _train(config, run):
     return history
 
 
-def _compile(config, model, steps_per_epoch):
+def compile_model(config, model, steps_per_epoch):
+    """Gives the model its optimizer, loss and metrics."""
     settings = config.training
     updates = settings.epochs * steps_per_epoch // settings.accumulate_steps
     warmup = 0 if settings.schedule == "constant" else min(settings.warmup_steps, updates // 2)

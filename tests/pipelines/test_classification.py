@@ -136,7 +136,7 @@ def test_evaluate_measures_what_the_files_say(trained):
 def test_cross_entropy_is_that_of_training(trained):
     config, classifier = classification.load_classifier(trained.path)
     datasets = classification.make_datasets(dataclasses.replace(config, resume=True))
-    classification._compile(config, classifier.model, 1)
+    classification.compile_model(config, classifier.model, 1)
     logs = classifier.model.evaluate(datasets.validation, return_dict=True, verbose=0)
     _, validation = read_training(config.data, config.seed)
     answers = classify(

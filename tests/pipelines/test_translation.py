@@ -117,7 +117,7 @@ def test_perplexity_is_that_of_the_metric_in_training(trained, evaluated):
     config = load_config(translation_config.Config, trained.config)
     datasets = translation.make_datasets(dataclasses.replace(config, resume=True))
     model = keras.models.load_model(trained.model)
-    translation._compile(config, model, 1)
+    translation.compile_model(config, model, 1)
     logs = model.evaluate(datasets.validation, return_dict=True, verbose=0)
     assert evaluated["val"]["perplexity"] == pytest.approx(logs["perplexity"], rel=1e-4)
 
