@@ -163,6 +163,7 @@ def test_a_stranger_gets_the_same_answers_for_series(trained, exported, tmp_path
     np.testing.assert_allclose(probabilities, wanted, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_predict_reads_csv_from_files_and_standard_input(
     series_folder, trained, exported, tmp_path
 ):
@@ -182,6 +183,7 @@ def test_predict_reads_csv_from_files_and_standard_input(
     assert "got 3: a,b,c" in wide.stderr
 
 
+@pytest.mark.slow
 def test_text_from_tsv_to_a_stranger(text_folder, tmp_path):
     run = RunDirectory(tmp_path / "text")
     classification.train(small_config(text_folder, run.path, validation="validation"))
@@ -206,6 +208,7 @@ def test_text_from_tsv_to_a_stranger(text_folder, tmp_path):
     assert "Classifies texts (texts" in card
 
 
+@pytest.mark.slow
 def test_interrupted_and_resumed_ends_with_the_same_weights(series_folder, tmp_path, monkeypatch):
     weights = {}
     for name in ("unbroken", "broken"):
@@ -244,6 +247,7 @@ def test_a_run_is_not_mixed_with_another(trained):
         classification.train(dataclasses.replace(config, resume=True, seed=2))
 
 
+@pytest.mark.slow
 def test_init_from_starts_with_the_other_runs_weights(trained, series_folder, tmp_path):
     config = small_config(series_folder, tmp_path / "second", epochs=1, learning_rate=1e-6)
     config = dataclasses.replace(config, init_from=str(trained.path))
@@ -312,6 +316,7 @@ def test_what_is_held_out_is_a_share_of_every_class():
         held_out_rows(labels, 1.0, seed=1)
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_basic_motions_is_read_by_its_preset(data_dir, tmp_path):
     preset = PRESETS["basic_motions"]

@@ -135,6 +135,7 @@ def test_predict_prints_a_line_for_each_row(trained, tmp_path, capsys):
         long_memory.predict(options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", NAMES)
 def test_every_cell_trains(cell, tmp_path):
     model = Model(cell=cell, units=4)
@@ -209,6 +210,7 @@ def test_resume_refuses_other_settings(tmp_path):
         long_memory.train(dataclasses.replace(config, resume=True, model=Model(units=9)))
 
 
+@pytest.mark.slow
 def test_init_from_starts_with_the_other_runs_weights(tmp_path):
     first = smoke(tmp_path / "first")
     trained = long_memory.train(first).history
@@ -218,6 +220,7 @@ def test_init_from_starts_with_the_other_runs_weights(tmp_path):
     assert history["val_loss"][0] == pytest.approx(min(trained["val_loss"]), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_compare_trains_evaluates_and_draws(tmp_path):
     old = smoke(tmp_path / "old", epochs=1)
     long_memory.train(old)

@@ -94,6 +94,7 @@ def test_the_maximum_is_that_of_the_real_elements():
     assert found["variance"][0] == pytest.approx(100 / 12, rel=0.03)
 
 
+@pytest.mark.slow
 def test_each_seed_leaves_a_whole_run(trained):
     run, _ = trained
     assert load_config(Config, run.config).repeats == 2
@@ -149,6 +150,7 @@ def test_a_stranger_gets_the_answers_of_the_seed_best_on_validation_sets(trained
     np.testing.assert_allclose(json.loads(process.stdout), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_predict_answers_lines(trained, tmp_path):
     _, path = trained
     (tmp_path / "sets.txt").write_text("3 14 7\n7 3 14\n50.5\n")
@@ -165,6 +167,7 @@ def test_predict_answers_lines(trained, tmp_path):
             parse_set(line, 1, "here")
 
 
+@pytest.mark.slow
 def test_a_file_of_sets_and_two_targets(file, tmp_path):
     config = smoke(tmp_path / "run", file, Model(units=8, pooling="sum", encoder="rff"), epochs=4)
     set_regression.train(config)
@@ -201,6 +204,7 @@ def test_mistakes_in_the_file_are_told(file, tmp_path):
         make_task(smoke(tmp_path, tmp_path / "nowhere.npz"))
 
 
+@pytest.mark.slow
 def test_interrupted_and_resumed_ends_with_the_same_weights(tmp_path, monkeypatch):
     weights = {}
     original = keras.callbacks.CallbackList.on_train_batch_end
@@ -230,6 +234,7 @@ def test_interrupted_and_resumed_ends_with_the_same_weights(tmp_path, monkeypatc
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_init_from_starts_with_the_other_runs_weights(tmp_path):
     first = smoke(tmp_path / "first")
     before = set_regression.train(first).history
@@ -238,6 +243,7 @@ def test_init_from_starts_with_the_other_runs_weights(tmp_path):
     assert history["val_mae"][0] == pytest.approx(min(before["val_mae"]), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_compare_trains_evaluates_and_draws(trained, tmp_path):
     run, _ = trained
     options = Compare(

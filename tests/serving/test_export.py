@@ -208,6 +208,7 @@ def test_warmup_of_numbers_has_the_declared_types(numeric):
     np.testing.assert_array_equal(alone.inputs["length"], LENGTH[:1])
 
 
+@pytest.mark.slow
 def test_the_card_of_numbers_can_be_pasted(numeric):
     text = (numeric / "README.md").read_text(encoding="utf-8")
     assert "| 6 × 2 numbers | 6 |" in text
@@ -244,6 +245,7 @@ def test_examples_that_do_not_fit_are_told(card, tmp_path, examples, message):
         export_saved_model(None, tmp_path, "m", signatures=signatures, examples=examples, card=card)
 
 
+@pytest.mark.slow
 def test_a_card_needs_one_value_per_row(card, tmp_path):
     specs = [tf.TensorSpec([None, 2], tf.float32, name="x")]
     double = tf.function(lambda x: {"y": 2 * x}, input_signature=specs)

@@ -37,6 +37,7 @@ def test_wrong_answers_raise(recorded, wrong, message):
         verify_export("m", REQUEST, [{**recorded, **wrong}])
 
 
+@pytest.mark.slow
 def test_what_the_process_said_is_in_the_error(tmp_path):
     with pytest.raises(ExportError, match="SavedModel file does not exist"):
         run_in_plain_tensorflow(tmp_path, REQUEST)
