@@ -248,9 +248,12 @@ class AutoregressiveDecoder(keras.Layer):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        for name in ("embedding", "cell", "head"):
-            config[name] = keras.saving.deserialize_keras_object(
-                config[name], custom_objects=custom_objects
-            )
-        return cls(**config)
+        def made(part):
+            return keras.saving.deserialize_keras_object(part, custom_objects=custom_objects)
+
+        embedding, head = made(config["embedding"]), config["head"]
+        tied_to = head["config"].get("tied_to")
+        if tied_to is not None and tied_to["config"]["name"] == embedding.name:
+            head = {**head, "config": {**head["config"], "tied_to": embedding}}
+        parts = {"embedding": embedding, "cell": made(config["cell"]), "head": made(head)}
+        return cls(**{**config, **parts})

@@ -311,6 +311,18 @@ def test_mixed_precision_decodes_in_float32_logits(cell):
         assert old.dtype == new.dtype  # what a loop around `step` needs
 
 
+def test_a_head_that_is_tied_stays_tied():
+    embedding = keras.layers.Embedding(V, H)
+    decoder = AutoregressiveDecoder(embedding, GRUCell(H), SoftmaxHead(V, tied_to=embedding))
+    copy = AutoregressiveDecoder.from_config(decoder.get_config())
+    assert copy.head.tied_to is copy.embedding is not embedding
+    inputs = given(decoder)
+    expected = logits_of(decoder, **inputs)
+    logits_of(copy, **inputs)
+    copy.set_weights(decoder.get_weights())
+    np.testing.assert_array_equal(logits_of(copy, **inputs), expected)
+
+
 def test_an_unknown_first_token_raises():
     with pytest.raises(ValueError, match="first_token: expected one of"):
         make("stack", first_token="begin")
