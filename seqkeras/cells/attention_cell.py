@@ -269,6 +269,12 @@ def _check_parts(cell, attention):
             "AttentionCell: expected an attention layer of seqkeras.layers, such as "
             f"BahdanauAttention(64), got {attention!r}."
         )
+    if getattr(attention, "estimator", "straight_through") != "straight_through":
+        raise ValueError(
+            "AttentionCell: expected a HardAttention that draws nothing, got estimator="
+            f"{attention.estimator!r}: a cell has no noise of each step to hand on, so training "
+            'would always take the highest score. Use estimator="straight_through".'
+        )
     if keeps_masks(cell):
         raise ValueError(
             f"AttentionCell: expected a cell of seqkeras.layers, got {type(cell).__name__} "

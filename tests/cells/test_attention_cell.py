@@ -12,6 +12,7 @@ from seqkeras.layers import (
     BahdanauAttention,
     DotAttention,
     GRUCell,
+    HardAttention,
     LSTMCell,
     SimpleRNNCell,
     StackedRNNCells,
@@ -280,6 +281,11 @@ def test_options_that_the_query_does_not_read_raise(options, message):
         (lambda: GRU(H), DotAttention, "not a layer such as GRU"),
         (lambda: GRUCell(H), keras.layers.Attention, "expected an attention layer of seqkeras"),
         (lambda: keras.layers.GRUCell(H, dropout=0.5), DotAttention, "with dropout of Keras"),
+        (
+            lambda: GRUCell(H),
+            lambda: HardAttention(DotAttention(), "gumbel"),
+            "has no noise of each step",
+        ),
     ],
 )
 def test_a_cell_or_attention_that_does_not_fit_raises(cell, attention, message):
