@@ -185,10 +185,13 @@ class Worker:
         return json.loads(line)
 
     def quit(self):
-        """Tells the process to end, and waits for it."""
+        """Tells the process to end, and waits for it, two minutes at the most."""
         if self._process.poll() is None:
             self._send({"cmd": "quit"})
-        self._process.wait()
+        try:
+            self._process.wait(timeout=120)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
 
     def _send(self, command):
         self._process.stdin.write(json.dumps(command) + "\n")

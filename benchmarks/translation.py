@@ -199,14 +199,14 @@ def main():
         for measure in chosen:
             answers = run(workers, measure, options.windows)
             report["results"][measure.name] = {"summary": summary(answers), "windows": answers}
+            report["load_after"] = os.getloadavg()[0]
+            options.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        print(table(report["results"]))
+        load = f"load after: {report['load_after']:.1f}"
+        print(f"\n{report['machine']}, {load}; all windows: {options.output}", flush=True)
     finally:
         for worker in workers.values():
             worker.quit()
-    report["load_after"] = os.getloadavg()[0]
-    options.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(table(report["results"]))
-    load = f"load after: {report['load_after']:.1f}"
-    print(f"\n{report['machine']}, {load}; all windows: {options.output}")
 
 
 if __name__ == "__main__":
