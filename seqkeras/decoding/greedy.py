@@ -1,8 +1,7 @@
 """Greedy search: y_t = argmax_v log p(v | y_<t, x), until END."""
 
-from keras import ops
-
 from seqkeras.decoding.rollout import rollout
+from seqkeras.ops.top_k import first_largest
 
 
 def greedy_search(step, state, batch_size, max_length, *, memory=()):
@@ -29,5 +28,4 @@ def greedy_search(step, state, batch_size, max_length, *, memory=()):
 
 
 def _most_probable(log_probs, _position):
-    # Not argmax: the bit cast in Keras' does not convert to ONNX. Ties go to the lower id.
-    return ops.squeeze(ops.top_k(log_probs, 1)[1], -1)
+    return first_largest(log_probs)
