@@ -16,10 +16,7 @@ orthogonal RNN starts with rotations by any angle, which suits what must be told
 (copy), or, as "orthogonal_small_angles", by at most pi/8, which suits what must add up. The gates
 of "chrono_lstm" and "chrono_gru" start slow enough for the length of the task (Tallec & Ollivier
 2018, arXiv:1804.11188), and their input kernels with variance 1 / D, as such gates let in little of
-an input: of a pixel, with `glorot_uniform`, nearly nothing. They learn pixels by Adam. Biases of
-the layer-normalised cells start at random: of states and pixels that are zero every sum is zero,
-where layer norm's gradient is 1 / sqrt(epsilon), at every step before the first ink, until it
-overflows.
+an input: of a pixel, with `glorot_uniform`, nearly nothing. They learn pixels by Adam.
 """
 
 import math
@@ -27,7 +24,6 @@ from typing import Literal, NamedTuple
 
 from seqkeras.cells.chrono import ChronoGRU, ChronoLSTM
 from seqkeras.cells.gru import GRUCell
-from seqkeras.cells.layer_norm import LayerNormGRUCell, LayerNormLSTMCell
 from seqkeras.cells.lstm import LSTMCell
 from seqkeras.cells.orthogonal import OrthogonalRNNCell, PlaneRotations
 from seqkeras.cells.simple_rnn import SimpleRNNCell
@@ -39,8 +35,6 @@ _CELLS = COMMON_CELLS | {
     "orthogonal_small_angles": lambda units: OrthogonalRNNCell(
         units, recurrent_initializer=PlaneRotations(math.pi / 8)
     ),
-    "layer_norm_lstm": lambda units: LayerNormLSTMCell(units, bias_initializer="random_normal"),
-    "layer_norm_gru": lambda units: LayerNormGRUCell(units, bias_initializer="random_normal"),
     "dropout_lstm": lambda units: LSTMCell(units, recurrent_dropout=0.1),
 }
 # Cells that want to know the number of steps, too.

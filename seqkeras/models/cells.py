@@ -1,4 +1,8 @@
-"""Recurrent cells by name: what `cell` means in every model and pipeline."""
+"""Recurrent cells by name: what `cell` means in every model and pipeline.
+
+Biases of the layer-normalised cells start at random: on a series that begins with zeros every sum
+is zero, where layer norm's gradient is 1 / sqrt(epsilon), at every step, until it overflows.
+"""
 
 from seqkeras.cells.elman import ElmanCell
 from seqkeras.cells.gru import GRUCell
@@ -23,11 +27,11 @@ CELLS = {
     "lstm": LSTMCell,
     "peephole_lstm": PeepholeLSTMCell,
     "lstmp": lambda units: ProjectedLSTMCell(units, max(units // 2, 1)),
-    "layer_norm_lstm": LayerNormLSTMCell,
+    "layer_norm_lstm": lambda units: LayerNormLSTMCell(units, bias_initializer="random_normal"),
     "zoneout_lstm": lambda units: ZoneoutCell(LSTMCell(units), rates=0.15),
     "gru": lambda units: GRUCell(units, reset_after=False),  # the notes' form
     "gru_reset_after": lambda units: GRUCell(units, reset_after=True),  # Keras' form
-    "layer_norm_gru": LayerNormGRUCell,
+    "layer_norm_gru": lambda units: LayerNormGRUCell(units, bias_initializer="random_normal"),
     "zoneout_gru": lambda units: ZoneoutCell(GRUCell(units, reset_after=False), rates=0.15),
 }
 
