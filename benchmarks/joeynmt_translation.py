@@ -3,14 +3,17 @@
 Runs in Joey NMT's own environment (`requirements.txt`) and speaks `protocol.py`. What is timed is
 Joey NMT's code: `TrainManager.train_and_validate` with its batches, clipping, optimizer and
 schedule, and `predict` with its tokenizer, search and detokenizer. On `quit` its weights are saved
-to WORK/joeynmt-MODEL/UPDATES.ckpt, from where `--weights` takes them.
+to WORK/joeynmt-MODEL/UPDATES.ckpt, from where `--weights` takes them, or from what
+`joeynmt_convert.py` wrote: a weights.npz.
 
 Tokens are `Batch.ntokens`: target positions that are not padding, END included, START not.
 """
 
 import logging
 
+import numpy as np
 import sentencepiece
+import torch
 import yaml
 from joeynmt.config import load_config, parse_global_args
 from joeynmt.datasets import build_dataset
@@ -62,6 +65,53 @@ class Decoder:
         )[2]
 
 
+def set_weights(model, path, subwords):
+    """Sets the weights of a Transformer to those of a file of `joeynmt_convert.py`."""
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(subwords))
+    vocabulary = model.src_vocab
+    rows = [pieces.piece_to_id(token) for token in vocabulary._itos]
+    with np.load(path) as file:
+        arrays = dict(file)
+    sources, targets, expected = (
+        arrays.pop(name) for name in ("sources", "targets", "log_probabilities")
+    )
+    for name, array in arrays.items():
+        if len(array) == len(rows):
+            arrays[name] = array[rows]
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    missing, unexpected = model.load_state_dict(tensors, strict=False)
+    missing = [name for name in missing if not name.endswith(".pe.pe")]
+    assert missing == unexpected == [], f"missing: {missing}, not known there: {unexpected}"
+
+    model.eval()
+    for source, target, log_probability in zip(sources, targets, expected, strict=True):
+        found = score(model, pieces, str(source), str(target))
+        difference = abs(found - log_probability)
+        assert difference < 0.05, f"log-probabilities differ by {difference:.2g} nats"
+
+
+def score(model, pieces, source, target):
+    """Returns the log-probability of a translation in nats, END included."""
+
+    def ids(text):
+        return [model.src_vocab._stoi[piece] for piece in pieces.encode(text, out_type=str)]
+
+    src = torch.tensor([[*ids(source), model.eos_index]])
+    trg_input = torch.tensor([[model.bos_index, *ids(target)]])
+    trg = torch.tensor([[*ids(target), model.eos_index]])
+    with torch.no_grad():
+        _, log_probs, _, _ = model(
+            return_type="loss",
+            src=src,
+            trg_input=trg_input,
+            trg=trg,
+            src_mask=torch.ones_like(src, dtype=torch.bool)[:, None],
+            src_length=torch.tensor([src.shape[1]]),
+            trg_mask=torch.ones_like(trg, dtype=torch.bool)[:, None],
+        )
+    return float(log_probs.gather(-1, trg[..., None]).sum())
+
+
 class Trainer(TrainManager):
     """Joey NMT's trainer, whose loop is cut into windows."""
 
@@ -85,13 +135,17 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary, config_file = folder / "joint.vocab", folder / "joeynmt.yaml"
     write_vocabulary(options.subwords, vocabulary)
+    carried = options.weights if options.weights and options.weights.suffix == ".npz" else None
+    checkpoint = None if carried else options.weights
     config = configuration(
-        options.model, folder, options.data, options.subwords, vocabulary, options.weights
+        options.model, folder, options.data, options.subwords, vocabulary, checkpoint
     )
     config_file.write_text(yaml.safe_dump(config), encoding="utf-8")
 
     arguments = parse_global_args(load_config(config_file), rank=0, mode="train")
     model, train_data, dev_data, test_data = prepare(arguments, rank=0, mode="train")
+    if carried:
+        set_weights(model, carried, options.subwords)
     trainer = Trainer(
         model=model,
         model_dir=arguments.model_dir,

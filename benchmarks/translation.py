@@ -165,6 +165,7 @@ def parse_options():
     parser.add_argument("--weights", **pairs, help="NAME=PATH: a peer's trained weights, to decode")
     parser.add_argument("--saved-model", **pairs, help="BEAM=FOLDER of a trained export, to decode")
     parser.add_argument("--no-training", dest="training", action="store_false", help="decode only")
+    parser.add_argument("--subwords", type=path, help="sentencepiece model; default: trained here")
     parser.add_argument("--windows", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=20, help="length of a training window")
     parser.add_argument("--sentences", type=int, default=1000, help="to decode in a window")
@@ -197,7 +198,7 @@ def check(parser, options):
 def main():
     options = parse_options()
     options.work.mkdir(parents=True, exist_ok=True)
-    subwords = train_subwords(options.data, options.work / "joint")
+    subwords = options.subwords or train_subwords(options.data, options.work / "joint")
     report = {"machine": machine(), "threads": options.threads, "results": {}}
     chosen = measures(options)
     workers = {}
