@@ -1,7 +1,7 @@
 """Where a run keeps its things, and its config as JSON; shared by all pipelines.
 
 RUN/config.json                  the `Config` of the run, every default written out
-    source.tokenizer.json        what strings become
+    source.tokenizer.json        what strings become; of a language model the only one
     target.tokenizer.json
     labels.json                  the classes of a classifier
     checkpoints/                 last.npz, best.npz, epoch-0007.npz

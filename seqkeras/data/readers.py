@@ -1,10 +1,11 @@
-"""Readers: parallel text, from files or from TFDS, as a list of `(source, target)` strings.
+"""Readers: plain text as a list of lines, parallel text as a list of `(source, target)` strings.
 
 | format | files |
 |---|---|
 | parallel text | `train.en` and `train.de`: line n of one translates line n of the other |
 | TSV | `train.tsv`: a pair per line, columns parted by tabs, no header, no quoting |
 | TFDS | a `Translation` set of tensorflow-datasets, such as `ted_hrlr_translate/pt_to_en` |
+| TFDS | a set with a feature `text`, such as `tiny_shakespeare` |
 
 Files are UTF-8; a byte order mark is dropped. A line ends at LF or CR LF and nowhere else: what
 Python's `splitlines` also breaks at (U+2028, U+0085, vertical tab, ...) occurs inside sentences of
@@ -166,6 +167,34 @@ def read_tfds(name, split, source, target, data_dir=None):
     download_tfds(builder, name)
     examples = tfds.as_numpy(builder.as_dataset(split=split))
     return [(example[source].decode(), example[target].decode()) for example in examples]
+
+
+def read_tfds_text(name, split, data_dir=None):
+    """Reads the lines of a set of tensorflow-datasets with a feature `text`, into memory.
+
+    Args:
+        name: str, a set with its config, such as `"tiny_shakespeare"`.
+        split: str, a split of it, such as `"train"` or `"train[:1%]"`.
+        data_dir: str. Where TFDS keeps its sets; `None` for `~/tensorflow_datasets`.
+
+    Returns:
+        list of str. An example with several lines gives several.
+
+    Raises:
+        ConnectionError: the set is not there and cannot be downloaded.
+        ValueError: TFDS has no such set or split, or it has no feature `text`.
+    """
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder(name, data_dir=data_dir)
+    if not isinstance(builder.info.features.get("text"), tfds.features.Text):
+        raise ValueError(
+            f"tfds:{name} is no set of texts: expected the feature text (Text), got "
+            f"{builder.info.features}"
+        )
+    download_tfds(builder, name)
+    examples = tfds.as_numpy(builder.as_dataset(split=split))
+    return [line for example in examples for line in example["text"].decode().split("\n")]
 
 
 def download_tfds(builder, name):

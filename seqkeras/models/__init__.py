@@ -2,6 +2,7 @@
 
 from seqkeras.models.attention_seq2seq import attention_seq2seq
 from seqkeras.models.decoding_parts import decoding_parts
+from seqkeras.models.language_model import language_model
 from seqkeras.models.parts import DecodingParts
 from seqkeras.models.seq2seq import seq2seq
 from seqkeras.models.sequence_classifier import sequence_classifier
@@ -14,6 +15,7 @@ __all__ = [
     "DecodingParts",
     "attention_seq2seq",
     "decoding_parts",
+    "language_model",
     "seq2seq",
     "sequence_classifier",
     "set_transformer",

@@ -1,27 +1,32 @@
-"""Text to token ids and back, in the graph: characters, words, or subwords."""
+"""Text to token ids and back, in the graph: characters, words, subwords, or as it stands."""
 
 from seqkeras.data.tokenizers.base import Tokenizer
 from seqkeras.data.tokenizers.characters import CharacterTokenizer
 from seqkeras.data.tokenizers.subwords import SubwordTokenizer
+from seqkeras.data.tokenizers.whitespace import WhitespaceTokenizer
 from seqkeras.data.tokenizers.words import WordTokenizer
 
 __all__ = [
     "CharacterTokenizer",
     "SubwordTokenizer",
     "Tokenizer",
+    "WhitespaceTokenizer",
     "WordTokenizer",
     "load_tokenizer",
     "train_tokenizer",
 ]
 
-_KINDS = {kind.kind: kind for kind in (CharacterTokenizer, WordTokenizer, SubwordTokenizer)}
+_KINDS = {
+    kind.kind: kind
+    for kind in (CharacterTokenizer, WordTokenizer, WhitespaceTokenizer, SubwordTokenizer)
+}
 
 
 def train_tokenizer(kind, texts, vocabulary_size, **options):
     """Returns a tokenizer trained on texts.
 
     Args:
-        kind: "characters", "words" or "subwords".
+        kind: "characters", "words", "whitespace" or "subwords".
         texts: list of str.
         vocabulary_size: int. Largest size of the vocabulary, the four special tokens included.
         **options: `lowercase`, and what else the `train` of the kind takes.

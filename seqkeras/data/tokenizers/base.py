@@ -188,7 +188,7 @@ def frequent_tokens(counts, vocabulary_size):
     the order of the texts does not matter.
 
     Args:
-        counts: dict from token to how often it occurs.
+        counts: dict from token to how often it occurs; special tokens are not counted twice.
         vocabulary_size: int. Largest size.
     """
     if vocabulary_size <= len(SPECIAL_TOKENS):
@@ -196,7 +196,8 @@ def frequent_tokens(counts, vocabulary_size):
             f"Expected a vocabulary_size above {len(SPECIAL_TOKENS)}, the number of special "
             f"tokens, got {vocabulary_size}."
         )
-    ranked = sorted(counts, key=lambda token: (-counts[token], token))
+    words = counts.keys() - set(SPECIAL_TOKENS)  # a prepared corpus may say <unk> itself
+    ranked = sorted(words, key=lambda token: (-counts[token], token))
     return [*SPECIAL_TOKENS, *ranked[: vocabulary_size - len(SPECIAL_TOKENS)]]
 
 

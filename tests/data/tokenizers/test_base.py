@@ -189,12 +189,16 @@ def test_loading_another_kind_names_the_known_ones(tmp_path):
     with pytest.raises(ValueError, match="kind 'words'; SubwordTokenizer.load knows 'subwords'"):
         SubwordTokenizer.load(path)
     path.write_text(path.read_text().replace('"words"', '"bytes"'))
-    with pytest.raises(ValueError, match="'bytes'; .* 'characters', 'subwords', 'words'"):
+    with pytest.raises(
+        ValueError, match="'bytes'; .* 'characters', 'subwords', 'whitespace', 'words'"
+    ):
         Tokenizer.load(path)
 
 
 def test_training_an_unknown_kind_names_the_known_ones():
-    with pytest.raises(ValueError, match=r"\['characters', 'subwords', 'words'\], got 'bytes'"):
+    with pytest.raises(
+        ValueError, match=r"\['characters', 'subwords', 'whitespace', 'words'\], got 'bytes'"
+    ):
         train_tokenizer("bytes", TEXTS, 100)
 
 

@@ -1,0 +1,263 @@
+"""Language modelling: text in, the probability of every next token out; any recurrent cell.
+
+    python -m pipelines.language_model train --run runs/log
+    python -m pipelines.language_model train --data.path FOLDER --run runs/mine
+    python -m pipelines.language_model evaluate --run runs/log
+    python -m pipelines.language_model export --run runs/log --output saved_models/log
+    python -m pipelines.language_model predict --saved-model saved_models/log --files new.txt
+
+The script reads in the order in which data flows: make_datasets, build_model, train, evaluate,
+export; the settings stand in language_model_config.py. Copy both and change what you like.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+
+from pipelines.command_line import run_commands
+from pipelines.corpora import encode_corpus, read_corpus, unknown_share
+from pipelines.finish_run import finish_run
+from pipelines.language_model_config import PRESETS, Config
+from pipelines.language_model_predict import predict
+from pipelines.language_model_report import report
+from pipelines.run_directory import RunDirectory, claim_run, load_config
+from pipelines.start_run import seed_run
+from seqkeras import models
+from seqkeras.constants import END
+from seqkeras.data.segments import SegmentBatches
+from seqkeras.data.tokenizers import load_tokenizer, train_tokenizer
+from seqkeras.models.language_model import copy_weights
+from seqkeras.serving.text_scorers import TextScorer
+from seqkeras.training.adam import Adam
+from seqkeras.training.callbacks import (
+    CarriedStates,
+    Checkpointing,
+    Progress,
+    StopOnNonFinite,
+    TensorBoardLogger,
+)
+from seqkeras.training.checkpoints import average_checkpoints
+from seqkeras.training.losses import TokenCrossentropy
+from seqkeras.training.metrics import Perplexity, TokenAccuracy, TokenLoss
+from seqkeras.training.optimizer import GuardedOptimizer
+from seqkeras.training.resume import fit
+from seqkeras.training.run_lock import run_lock
+
+MONITOR = "val_perplexity"
+
+
+class Datasets(NamedTuple):
+    """What training reads.
+
+    Attributes:
+        tokenizer: `Tokenizer`.
+        batches: `SegmentBatches` of the training split.
+        validation: Finite dataset of the validation split, as many streams side by side.
+    """
+
+    tokenizer: object
+    batches: SegmentBatches
+    validation: object
+
+
+def make_datasets(config):
+    """Reads, encodes, cuts into streams; writes the tokenizer into the run, or reads it there."""
+    data, run = config.data, RunDirectory(config.run)
+    lines = read_corpus(data, data.train, config.seed)
+    validation_lines = read_corpus(data, data.validation, config.seed)
+    tokenizer = _tokenizer(config, run, lines)
+    train, validation = (encode_corpus(x, tokenizer) for x in (lines, validation_lines))
+    batches = segments(train, data.segment_length, data.streams)
+    print(
+        f"{len(train):,} training and {len(validation):,} validation tokens, "
+        f"{unknown_share(train):.2%} and {unknown_share(validation):.2%} of them unknown; "
+        f"vocabulary of {tokenizer.vocabulary_size:,}; {batches.steps_per_epoch} batches an epoch",
+        flush=True,
+    )
+    streams = segments(validation, data.segment_length, data.streams)
+    return Datasets(tokenizer, batches, streams.evaluation_dataset())
+
+
+def segments(ids, length, streams):
+    """Returns `SegmentBatches` in which every token is predicted, the first after END."""
+    stream = [END, *ids.tolist()]
+    return SegmentBatches(stream[:-1], stream[1:], length, streams)
+
+
+def _tokenizer(config, run, lines):
+    data = config.data
+    if config.resume and run.source_tokenizer.exists():
+        return load_tokenizer(run.source_tokenizer)
+    if config.init_from:
+        start = RunDirectory(config.init_from)
+        tokenizer = load_tokenizer(start.require(start.source_tokenizer))
+    else:
+        options = {"lowercase": data.lowercase}
+        tokenizer = train_tokenizer(data.tokenizer, lines, data.vocabulary_size, **options)
+    tokenizer.save(run.source_tokenizer)
+    return tokenizer
+
+
+def build_model(config, vocabulary_size, streams=None):
+    """Returns the untrained `keras.Model`; with `streams` it carries states from batch to batch."""
+    settings = dataclasses.asdict(config.model)
+    return models.language_model(vocabulary_size, streams=streams, **settings)
+
+
+def train(config: Config):
+    """Trains a run, or goes on with it; leaves the model in the run as model.keras."""
+    run = RunDirectory(config.run).create()
+    with run_lock(run.path):
+        return _train(config, run)
+
+
+def _train(config, run):
+    claim_run(run, config)
+    seed_run(config)
+    datasets = make_datasets(config)
+    size, settings = datasets.tokenizer.vocabulary_size, config.training
+    model = build_model(config, size, config.data.streams)
+    print(f"{config.model.cell}: {model.count_params():,} parameters", flush=True)
+    start_weights(config, model)
+    loss = compile_model(config, model, datasets.batches.steps_per_epoch)
+    checkpointing = Checkpointing(run.checkpoints, settings.checkpoint_steps, MONITOR)
+    callbacks = [
+        StopOnNonFinite(checkpointing.last_path),
+        CarriedStates(),
+        Progress(loss.token_count),
+        TensorBoardLogger(run.logs, settings.log_steps),
+    ]
+    history = fit(
+        model,
+        datasets.batches,
+        settings.epochs,
+        callbacks,
+        datasets.validation,
+        checkpointing,
+        config.resume,
+    )
+    average_checkpoints([checkpointing.best_path], model)
+    trained = build_model(config, size)
+    copy_weights(model, trained)
+    finish_run(run, trained, history)
+    return history
+
+
+def start_weights(config, model):
+    """Gives a new model what it starts from: another run's weights, uniform ones, or its own."""
+    if config.init_from:
+        copy_weights(keras.models.load_model(RunDirectory(config.init_from).model), model)
+    elif config.training.uniform_weights is not None:
+        limit = config.training.uniform_weights
+        draw = keras.initializers.RandomUniform(-limit, limit, keras.random.SeedGenerator())
+        for weight in model.trainable_variables:
+            weight.assign(draw(weight.shape))
+
+
+def compile_model(config, model, steps_per_epoch):
+    """Gives the model its optimizer, loss and metrics; returns the loss."""
+    settings = config.training
+    later = range(settings.hold_epochs, settings.epochs)
+    rates = [settings.learning_rate * settings.decay**n for n in range(len(later) + 1)]
+    rate = settings.learning_rate
+    if later:
+        # Updates count from 0, and a boundary is the last with the rate before it.
+        boundaries = [epoch * steps_per_epoch - 1 for epoch in later]
+        rate = keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates)
+    inner = Adam(rate) if settings.optimizer == "adam" else keras.optimizers.SGD(rate)
+    loss = TokenCrossentropy()
+    model.compile(
+        GuardedOptimizer(inner, clip_norm=settings.clip_norm),
+        loss,
+        metrics=[TokenLoss(), Perplexity(), TokenAccuracy()],
+        jit_compile=False,
+    )
+    return loss
+
+
+def load_run(run):
+    """Returns `(config, model, tokenizer)` of a finished run."""
+    run = RunDirectory(run)
+    config = load_config(Config, run.require(run.config))
+    model = keras.models.load_model(run.require(run.model))
+    return config, model, load_tokenizer(run.require(run.source_tokenizer))
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Measures a run on its validation and test splits."""
+
+    run: str = "runs/log"
+    """Folder of the run."""
+    splits: tuple[str, ...] = ()
+    """Which splits; by default the validation and the test splits of the run."""
+
+
+def evaluate(options: Evaluate):
+    """Reads each split as one stream, from zero states; writes metrics.json and samples."""
+    config, model, tokenizer = load_run(options.run)
+    run, data = RunDirectory(options.run), config.data
+    carrying = build_model(config, tokenizer.vocabulary_size, streams=1)
+    copy_weights(model, carrying)
+    results = {}
+    for name in options.splits or (data.validation, *data.tests):
+        lines = read_corpus(data, name, config.seed)
+        results[name] = report(name, lines, carrying, tokenizer, run)
+        measured = json.loads(run.metrics.read_text("utf-8")) if run.metrics.exists() else {}
+        run.metrics.write_text(json.dumps(measured | results, indent=2) + "\n", "utf-8")
+    print(f"\nscores: {run.metrics}; the least probable lines: {run.samples}", flush=True)
+    return results
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """Writes the SavedModel of a run."""
+
+    run: str = "runs/log"
+    """Folder of the run."""
+    output: str = "saved_models/log"
+    """DIRECTORY/NAME; the version is the next free number."""
+
+
+def export(options: Export):
+    """Exports, verifies in a fresh process, and says where."""
+    from seqkeras.serving.card import ModelCard
+    from seqkeras.serving.export import export_saved_model
+
+    config, model, tokenizer = load_run(options.run)
+    run, output, data = RunDirectory(options.run), Path(options.output), config.data
+    scorer = TextScorer(model, tokenizer)
+    metrics = {}
+    if run.metrics.exists():
+        for name, values in json.loads(run.metrics.read_text("utf-8")).items():
+            metrics |= {f"{name}: {key}": value for key, value in values.items()}
+    source = "a generated log" if data.path == "builtin" else Path(data.path).name
+    examples = read_corpus(data, data.validation, config.seed)[:4]
+    card = ModelCard(
+        summary=f"Gives every token of a text ({source}) its log-probability in nats.",
+        trained_on=f"{source}, split {data.train!r}. Mind the licence of the data.",
+        metrics=metrics or {"not evaluated": "run `evaluate` before `export`"},
+        settings={**dataclasses.asdict(config.model), "tokenizer": data.tokenizer},
+        answers="`log_probabilities` holds one number for each of the `tokens`, END (`</s>`) "
+        "included, and `perplexity` is exp of minus their mean. Each text is read by itself.",
+    )
+    path = export_saved_model(
+        scorer,
+        output.parent,
+        output.name,
+        signatures=scorer.signatures(),
+        examples={"serving_default": {"text": examples}},
+        unusual={"serving_default": {"text": ["", "\u2603\U0001f40c"]}},
+        card=card,
+    )
+    print(f"exported and verified: {path}", flush=True)
+    return path
+
+
+COMMANDS = {"train": train, "evaluate": evaluate, "export": export, "predict": predict}
+
+if __name__ == "__main__":
+    run_commands(COMMANDS, PRESETS, __doc__, lambda run: load_config(Config, run.config))

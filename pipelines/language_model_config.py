@@ -1,0 +1,126 @@
+"""The settings of the language-model pipeline: the only home of each default, and the presets."""
+
+import dataclasses
+from typing import Literal
+
+from seqkeras.models.cells import CELLS
+
+CellName = Literal[tuple(CELLS)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What is read, and how it becomes a stream of tokens."""
+
+    path: str = "builtin"
+    """"builtin" (a generated log), a folder with SPLIT.txt, one sentence or line of text in each
+    line, or tfds:NAME (a set with a feature `text`)."""
+    train: str = "train"
+    """Name of the training split."""
+    validation: str = "validation"
+    """Name of the split by which everything is chosen."""
+    tests: tuple[str, ...] = ("test",)
+    """Names of the splits that only `evaluate` reads."""
+    tokenizer: Literal["characters", "words", "whitespace", "subwords"] = "words"
+    """What a token is; trained on the training split, part of the export. "whitespace" takes the
+    tokens of a prepared corpus as they stand."""
+    vocabulary_size: int = 8000
+    """Most tokens of the vocabulary."""
+    lowercase: bool = False
+    """Lower-case it all."""
+    streams: int = 20
+    """The corpus is cut into so many streams, which are read side by side: rows of a batch."""
+    segment_length: int = 35
+    """Tokens of each stream in a batch. States go on from batch to batch, gradients do not."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """What is trained; see `seqkeras.models.language_model`."""
+
+    cell: CellName = "lstm"
+    embedding_dim: int = 128
+    units: int = 128
+    """Size of every layer."""
+    layers: int = 1
+    dropout: float = 0.1
+    """Rate on embeddings, between layers and before the softmax."""
+    tied_output: bool = False
+    """One matrix for embeddings and output."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How it is trained; the loss is the mean over the tokens of a batch."""
+
+    epochs: int = 8
+    optimizer: Literal["sgd", "adam"] = "adam"
+    learning_rate: float = 3e-3
+    """Of the first epochs. For sgd mind that the loss is a mean: where a recipe sums over the steps
+    of a segment, this rate is theirs times the segment's length, and `clip_norm` theirs divided by
+    it."""
+    hold_epochs: int = 4
+    """Epochs after which the learning rate begins to fall, each by `decay`."""
+    decay: float = 0.5
+    clip_norm: float = 1.0
+    """Largest global norm of the gradient."""
+    uniform_weights: float | None = None
+    """Start all weights and biases uniform in plus or minus this; None: as each layer does."""
+    checkpoint_steps: int = 500
+    """Steps between two checkpoints: the most that a kill can lose."""
+    log_steps: int = 50
+    """Steps between two points of the TensorBoard curves."""
+    deterministic: bool = False
+    """Bit-identical results for the same seed, also over --resume."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Everything that decides what a run does."""
+
+    run: str = "runs/log"
+    """Folder of the run."""
+    resume: bool = False
+    """Go on from the last checkpoint of the run."""
+    init_from: str | None = None
+    """Folder of another run, whose tokenizer and weights this one starts from."""
+    seed: int = 1
+    data: Data = Data()
+    model: Model = Model()
+    training: Training = Training()
+
+
+_BUILTIN = Config()
+
+PRESETS = {
+    "builtin": _BUILTIN,
+    # Zaremba et al. 2014 (arXiv:1409.2329), the non-regularised LSTM: rate 1, halved in each epoch
+    # after the fourth, norm clipped at 5, for losses summed over 20 steps.
+    "ptb-small": Config(
+        run="runs/ptb-small",
+        data=Data(
+            path="ptb",
+            train="ptb.train",
+            validation="ptb.valid",
+            tests=("ptb.test",),
+            tokenizer="whitespace",
+            vocabulary_size=20_000,
+            segment_length=20,
+        ),
+        model=Model(embedding_dim=200, units=200, layers=2, dropout=0.0),
+        training=Training(
+            epochs=13,
+            optimizer="sgd",
+            learning_rate=20.0,
+            clip_norm=0.25,
+            uniform_weights=0.1,
+        ),
+    ),
+    "smoke": dataclasses.replace(
+        _BUILTIN,
+        run="runs/smoke_language_model",
+        data=Data(vocabulary_size=60, segment_length=10, streams=50),
+        model=Model(embedding_dim=8, units=8, cell="gru", layers=2),
+        training=Training(epochs=2, learning_rate=1e-2, log_steps=20, checkpoint_steps=50),
+    ),
+}

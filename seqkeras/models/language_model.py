@@ -1,0 +1,98 @@
+"""Recurrent language models; notes A Fig. 14, notes B 3.1.
+
+    p(w_1..w_T) = prod_t p(w_t | w_<t)
+    h_t = L recurrent layers over D(E w_{t-1})         D: dropout
+    p(w_t | w_<t) = softmax(W D(h_t) + b)
+
+Dropout is on what enters a layer and the softmax, never on the way through time: Zaremba et al.
+2014 (arXiv:1409.2329), equation in section 3.1.
+"""
+
+import keras
+
+from seqkeras.blocks.dropout import Dropout
+from seqkeras.blocks.token_embedding import TokenEmbedding
+from seqkeras.cells.rnn import RNN
+from seqkeras.heads.softmax import SoftmaxHead
+from seqkeras.models.cells import make_cell
+
+
+def language_model(
+    vocabulary_size,
+    cell="lstm",
+    embedding_dim=200,
+    units=200,
+    layers=2,
+    dropout=0.0,
+    tied_output=False,
+    streams=None,
+):
+    """Builds a recurrent language model.
+
+    The first token of its input is END, the end of what stood before the text, so that a corpus of
+    sentences can be read as one stream.
+
+    Args:
+        vocabulary_size: Size V of the vocabulary.
+        cell: A name of `seqkeras.models.cells.CELLS`, or a function `units -> cell`.
+        embedding_dim: Size of the embeddings.
+        units: Size H of every layer.
+        layers: Depth L.
+        dropout: Rate on the embeddings, between layers and before the softmax.
+        tied_output: If True, W is the matrix of the embedding (Press & Wolf 2017,
+            arXiv:1608.05859); then `embedding_dim` must be `units`.
+        streams: int or None. The batch size of a model that carries its states from batch to
+            batch, for `SegmentBatches`; None: every sequence starts with zero states.
+
+    Returns:
+        A functional `keras.Model`, tokens `(B, T)` int32 to float32 logits `(B, T, V)` of the token
+        after each. Its trainable weights do not depend on `streams`.
+
+    Raises:
+        ValueError: for no layer, an unknown cell, or sizes that do not fit a tied output.
+
+    Example:
+
+    >>> import numpy as np
+    >>> model = language_model(50, embedding_dim=8, units=8)
+    >>> model(np.array([[2, 7, 9]])).shape
+    TensorShape([1, 3, 50])
+    """
+    if layers < 1:
+        raise ValueError(f"layers: expected at least 1, got {layers}.")
+    if tied_output and embedding_dim != units:
+        raise ValueError(
+            "tied_output: expected embedding_dim to be units, as the output matrix is the "
+            f"embedding's; got {embedding_dim} and {units}."
+        )
+
+    # layers
+    embedding = TokenEmbedding(vocabulary_size, embedding_dim, use_bias=tied_output)
+    rnns = [
+        RNN(
+            make_cell(cell, units),
+            return_sequences=True,
+            stateful=streams is not None,
+            name=f"rnn_{index}",
+        )
+        for index in range(layers)
+    ]
+
+    # functional model
+    tokens = keras.Input((None,), batch_size=streams, dtype="int32", name="tokens")
+    x = embedding(tokens)
+    for rnn in rnns:
+        x = rnn(Dropout(dropout)(x))
+    x = Dropout(dropout)(x)
+    if tied_output:
+        logits = embedding(x, reverse=True)
+    else:
+        logits = SoftmaxHead(vocabulary_size, name="head")(x)
+    return keras.Model(tokens, logits, name="language_model")
+
+
+def copy_weights(source, target):
+    """Gives a language model the weights of one that differs in `streams` only."""
+    pairs = zip(source.trainable_variables, target.trainable_variables, strict=True)
+    for weight, other in pairs:
+        other.assign(weight)

@@ -1,0 +1,105 @@
+"""The language model against the same network made of Keras' own layers."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from seqkeras.constants import END
+from seqkeras.models import language_model
+from seqkeras.models.cells import CELLS
+from seqkeras.models.language_model import copy_weights
+
+RNG = np.random.default_rng(3)
+IDS = RNG.integers(4, 11, (2, 6)).astype("int32")
+SMALL = {"embedding_dim": 5, "units": 4}
+
+
+def randomise(model):
+    for weight in model.trainable_weights:
+        weight.assign(RNG.normal(scale=0.5, size=weight.shape))
+
+
+def logits(model, ids):
+    return ops.convert_to_numpy(model(ids))
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_equals_keras_layers(layers):
+    model = language_model(11, layers=layers, **SMALL)
+    randomise(model)
+    table, *weights, kernel, bias = model.get_weights()
+    x = ops.convert_to_tensor(table[IDS])
+    for index in range(layers):
+        twin = keras.layers.LSTM(4, return_sequences=True)
+        twin.build(x.shape)
+        twin.set_weights(weights[3 * index : 3 * index + 3])
+        x = twin(x)
+    wanted = ops.convert_to_numpy(x) @ kernel + bias
+    np.testing.assert_allclose(logits(model, IDS), wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", sorted(CELLS))
+def test_no_prediction_sees_what_comes(cell):
+    model = language_model(11, cell=cell, **SMALL)
+    changed = IDS.copy()
+    changed[:, 4:] = 4
+    np.testing.assert_array_equal(logits(model, IDS)[:, :4], logits(model, changed)[:, :4])
+
+
+def test_segments_with_carried_states_are_the_whole():
+    whole, carrying = (language_model(11, streams=streams, **SMALL) for streams in (None, 2))
+    randomise(whole)
+    copy_weights(whole, carrying)
+    parts = [logits(carrying, IDS[:, begin : begin + 2]) for begin in (0, 2, 4)]
+    np.testing.assert_allclose(np.concatenate(parts, 1), logits(whole, IDS), rtol=1e-5, atol=1e-6)
+
+
+def test_a_tied_output_is_the_embedding():
+    model = language_model(11, embedding_dim=4, units=4, tied_output=True)
+    randomise(model)
+    names = [weight.name for weight in model.trainable_weights]
+    assert names[:2] == ["embeddings", "bias"]
+    assert len(names) == 2 + 2 * 3
+    table, bias = model.get_weights()[:2]
+    hidden = keras.Model(model.input, model.layers[-2].output)
+    wanted = logits(hidden, IDS) @ table.T + bias
+    np.testing.assert_allclose(logits(model, IDS), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_dropout_spares_the_way_through_time():
+    """At a rate near 1 nothing enters the layers, but a state goes on as it is."""
+    model = language_model(11, layers=1, dropout=0.999, streams=1, **SMALL)
+    randomise(model)
+    (rnn,) = [layer for layer in model.layers if layer.name == "rnn_0"]
+    states = [RNG.normal(size=(1, 4)).astype("float32") for _ in range(2)]
+    for variable, value in zip(rnn.states, states, strict=True):
+        variable.assign(value)
+    model(IDS[:1], training=True)
+    wanted = states
+    for _ in range(IDS.shape[1]):
+        _, wanted = rnn.cell(np.zeros((1, 5), "float32"), wanted)
+    for found, state in zip(rnn.states, wanted, strict=True):
+        found, state = map(ops.convert_to_numpy, (found, state))
+        np.testing.assert_allclose(found, state, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.tensorflow
+def test_saves_and_loads(tmp_path):
+    model = language_model(11, dropout=0.2, **SMALL)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(logits(loaded, IDS), logits(model, IDS))
+
+
+def test_one_token_is_a_text():
+    assert logits(language_model(11, **SMALL), np.array([[END]])).shape == (1, 1, 11)
+
+
+def test_bad_sizes_are_told():
+    with pytest.raises(ValueError, match="layers: expected at least 1, got 0"):
+        language_model(11, layers=0)
+    with pytest.raises(ValueError, match="tied_output.*got 5 and 4"):
+        language_model(11, tied_output=True, **SMALL)
+    with pytest.raises(ValueError, match="cell: expected one of"):
+        language_model(11, cell="lstmm")
