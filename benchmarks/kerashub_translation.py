@@ -18,7 +18,6 @@ knows no label smoothing for ids.
 """
 
 import functools
-import pathlib
 
 import keras
 import keras_hub
@@ -127,7 +126,6 @@ def make_decoder(model, tokenizer):
 def main():
     parser = worker_parser(__doc__, models=("transformer",))
     parser.add_argument("--batches", choices=("guide", "seqkeras"), default="guide")
-    parser.add_argument("--save", type=pathlib.Path, help="file for the weights, on quit")
     options = parser.parse_args()
 
     channel = Channel()
@@ -143,8 +141,6 @@ def main():
         _, batches = read_batches(options.data, options.subwords, options.model)
         dataset, steps = batches.dataset(), batches.steps_per_epoch
     fit_until_quit(channel, model, dataset, steps, make_decoder(model, tokenizer))
-    if options.save:
-        model.save_weights(options.save)
 
 
 if __name__ == "__main__":

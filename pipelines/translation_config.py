@@ -130,6 +130,7 @@ class Search:
     length_penalty: float | None = None
     coverage_penalty: float | None = None
     no_repeat_ngram: int | None = None
+    early_stopping: bool | None = None
     length_factor: float | None = None
     length_offset: int | None = None
 

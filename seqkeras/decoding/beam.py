@@ -10,7 +10,9 @@ At every step the hypotheses alive, at most K an example, are extended by every 
 4. An example is done when none is alive, or when none alive can beat the worst of the `n_best`
    finished ones asked for. That never changes the result: what grows from a hypothesis of
    log-probability l scores at most l / lp(max_length), for log-probabilities and coverage penalties
-   only lower a score and lp only rises with the length (hence alpha >= 0; `penalties`).
+   only lower a score and lp only rises with the length (hence alpha >= 0; `penalties`). With
+   `early_stopping` the bound is l / lp(t), what the hypothesis would score if it ended here for
+   nothing: searches end sooner, and a longer hypothesis that would have won may be missed.
 
 Alive hypotheses, all of one length, are compared by log-probability; finished ones by the score
 s(Y, X) of `penalties`. Because places are never taken back, beam size 1 is greedy search and a
@@ -98,6 +100,7 @@ def beam_search(
     coverage_penalty=0.0,
     source_mask=None,
     no_repeat_ngram=0,
+    early_stopping=False,
 ):
     """Finds probable sequences: keeps the `beam_size` best prefixes of every example.
 
@@ -118,6 +121,9 @@ def beam_search(
         coverage_penalty: float beta >= 0; above 0 needs `state["attention"]` and `source_mask`.
         source_mask: bool `(B, S)`, True at real source positions.
         no_repeat_ngram: int n; above 0, no hypothesis holds an n-gram of tokens twice.
+        early_stopping: If True, stop when no hypothesis alive scores above the worst of the
+            `n_best` finished ones as it is, as other toolkits do; without a length penalty that
+            changes nothing.
 
     Returns:
         `BeamResult(tokens (B, n_best, T), scores, log_probs, lengths (B, n_best))`, sorted by
@@ -168,7 +174,8 @@ def beam_search(
         finished = _finish(finished, kept, tokens, scores, t + 1)
         going = ops.where(ops.equal(kept.tokens, END), NEVER, kept.log_probs)
         best_future = ops.max(going, axis=1, keepdims=True)
-        best_future = best_future / penalties.length_penalty(limit, length_penalty)
+        longest = t + 1 if early_stopping else limit
+        best_future = best_future / penalties.length_penalty(longest, length_penalty)
         done = finished.scores[:, n_best - 1 : n_best] >= best_future
         alive = Alive(tokens, ops.where(done, NEVER, going))
         found = [

@@ -25,6 +25,8 @@ class BeamSettings:
         length_penalty: alpha >= 0; 0 compares hypotheses by log-probability.
         coverage_penalty: beta >= 0; above 0 the models must have attention.
         no_repeat_ngram: n; above 0 no n-gram of tokens occurs twice in an output.
+        early_stopping: If True, a search stops when no hypothesis alive scores above those asked
+            for as it is; if False, when none could in the end.
         length_factor, length_offset: An output has at most factor * S + offset tokens, END
             included, for a source of S tokens. Of the example's own source, so never of its batch.
         max_characters: Longer sources are cut there. A subword tokenizer's time grows with the
@@ -37,6 +39,7 @@ class BeamSettings:
     length_penalty: float = 1.0
     coverage_penalty: float = 0.0
     no_repeat_ngram: int = 0
+    early_stopping: bool = False
     length_factor: float = 2.0
     length_offset: int = 10
     max_characters: int = 5000
@@ -191,6 +194,7 @@ class Translator(tf.Module):
             coverage_penalty=settings.coverage_penalty,
             source_mask=source_ids != PAD,
             no_repeat_ngram=settings.no_repeat_ngram,
+            early_stopping=settings.early_stopping,
         )
 
     def _forced(self, source_ids, target_ids):
