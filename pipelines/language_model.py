@@ -160,13 +160,11 @@ def start_weights(config, model):
 def compile_model(config, model, steps_per_epoch):
     """Gives the model its optimizer, loss and metrics; returns the loss."""
     settings = config.training
-    later = range(settings.hold_epochs, settings.epochs)
+    later = range(settings.hold_epochs, max(settings.epochs, settings.hold_epochs + 1))
     rates = [settings.learning_rate * settings.decay**n for n in range(len(later) + 1)]
-    rate = settings.learning_rate
-    if later:
-        # Updates count from 0, and a boundary is the last with the rate before it.
-        boundaries = [epoch * steps_per_epoch - 1 for epoch in later]
-        rate = keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates)
+    # Updates count from 0, and a boundary is the last with the rate before it.
+    boundaries = [epoch * steps_per_epoch - 1 for epoch in later]
+    rate = keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates)
     inner = Adam(rate) if settings.optimizer == "adam" else keras.optimizers.SGD(rate)
     loss = TokenCrossentropy()
     model.compile(

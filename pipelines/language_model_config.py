@@ -119,7 +119,7 @@ PRESETS = {
     "smoke": dataclasses.replace(
         _BUILTIN,
         run="runs/smoke_language_model",
-        data=Data(vocabulary_size=60, segment_length=10, streams=50),
+        data=Data(vocabulary_size=60, segment_length=20, streams=100),
         model=Model(embedding_dim=8, units=8, cell="gru", layers=2),
         training=Training(epochs=2, learning_rate=1e-2, log_steps=20, checkpoint_steps=50),
     ),

@@ -1,0 +1,223 @@
+"""The language-model pipeline, run for real: its smoke preset, text files, and TFDS' reader."""
+
+import dataclasses
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from pipelines import language_model
+from pipelines.corpora import encode_corpus, read_corpus
+from pipelines.language_model_config import PRESETS, Config, Data, Model, Training
+from pipelines.language_model_report import score_stream
+from pipelines.log_lines import make_anomalies, make_log
+from pipelines.run_directory import RunDirectory, load_config
+from seqkeras.constants import END
+from seqkeras.models.language_model import copy_weights
+from seqkeras.serving.versions import load_functions
+from tests.pipelines.commands import run_pipeline
+
+pytestmark = pytest.mark.tensorflow
+
+command = functools.partial(run_pipeline, "language_model")
+
+STRANGER = """
+import json, sys
+sys.modules["keras"] = sys.modules["seqkeras"] = None
+import tensorflow as tf
+score = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
+answer = score(text=tf.constant(json.load(sys.stdin)))
+print(json.dumps(answer["log_probability"].numpy().tolist()))
+"""
+RNG = np.random.default_rng(7)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Sentences of a small grammar, prepared as the Penn Treebank's files are."""
+    folder = tmp_path_factory.mktemp("text")
+    for split, count in (("train", 300), ("valid", 40), ("test", 40)):
+        lines = []
+        for _ in range(count):
+            animal, verb = RNG.choice(["cat", "dog", "<unk>"]), RNG.choice(["sees", "likes"])
+            lines.append(f" the {animal} {verb} the {animal} ")
+        (folder / f"{split}.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def small_config(folder, run, **training):
+    return Config(
+        run=str(run),
+        data=Data(
+            path=str(folder),
+            validation="valid",
+            tokenizer="whitespace",
+            segment_length=9,
+            streams=4,
+        ),
+        model=Model(cell="gru", units=8, embedding_dim=8, dropout=0.0),
+        training=Training(
+            **{"epochs": 4, "learning_rate": 0.02, "checkpoint_steps": 7, "hold_epochs": 2}
+            | training
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(folder, tmp_path_factory):
+    run = RunDirectory(tmp_path_factory.mktemp("runs") / "sentences")
+    language_model.train(small_config(folder, run.path))
+    return run
+
+
+@pytest.fixture(scope="module")
+def exported(trained, tmp_path_factory):
+    output = tmp_path_factory.mktemp("saved_models") / "sentences"
+    return language_model.export(language_model.Export(str(trained.path), str(output)))
+
+
+def test_smoke_preset_learns(tmp_path):
+    config = dataclasses.replace(PRESETS["smoke"], run=str(tmp_path / "smoke"))
+    history = language_model.train(config).history
+    assert history["val_perplexity"][-1] < 6  # of 60 tokens
+    results = language_model.evaluate(language_model.Evaluate(config.run, ("test",)))
+    assert results["test"]["perplexity"] == pytest.approx(history["val_perplexity"][-1], rel=0.2)
+
+
+def test_a_run_holds_everything(trained):
+    assert load_config(Config, trained.config).data.tokenizer == "whitespace"
+    for path in (
+        trained.model,
+        trained.logs,
+        trained.source_tokenizer,
+        trained.plots / "learning_curve.png",
+    ):
+        assert path.exists()
+
+
+def test_perplexity_is_that_of_one_stream(trained, folder):
+    """Word by word, one forward pass over all that came before each."""
+    results = language_model.evaluate(language_model.Evaluate(str(trained.path), ("valid",)))
+    _, model, tokenizer = language_model.load_run(trained.path)
+    ids = encode_corpus((folder / "valid.txt").read_text().splitlines(), tokenizer)
+    logits = np.asarray(model(np.concatenate([[END], ids[:-1]])[None]))[0].astype("float64")
+    log_probs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    wanted = np.exp(-log_probs[np.arange(len(ids)), ids].mean())
+    assert results["valid"]["perplexity"] == pytest.approx(wanted, rel=1e-4)
+    assert results["valid"]["tokens"] == len(ids) == 40 * 6
+    assert wanted > 6 ** (1 / 6)  # a sentence of six tokens is one of six
+
+
+def test_scoring_twice_gives_the_same(trained):
+    config, model, tokenizer = language_model.load_run(trained.path)
+    carrying = language_model.build_model(config, tokenizer.vocabulary_size, streams=1)
+    copy_weights(model, carrying)
+    ids = RNG.integers(4, tokenizer.vocabulary_size, 450).astype("int32")
+    first, second = (score_stream(carrying, ids) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(score_stream(carrying, ids[:1]), first[:1], rtol=1e-5)
+
+
+def test_the_rate_falls_after_the_epochs_it_is_held(folder, tmp_path):
+    config = small_config(folder, tmp_path, optimizer="sgd", epochs=5, hold_epochs=2)
+    model = language_model.build_model(config, 9)
+    language_model.compile_model(config, model, steps_per_epoch=10)
+    rate = model.optimizer.inner_optimizer._learning_rate
+    rates = [float(rate(step)) for step in (0, 19, 20, 29, 30, 49)]
+    np.testing.assert_allclose(np.array(rates) / rates[0], [1, 1, 0.5, 0.5, 0.25, 0.125])
+
+
+def test_uniform_weights_are_uniform(folder, tmp_path):
+    config = small_config(folder, tmp_path, uniform_weights=0.1)
+    model = language_model.build_model(config, 500)
+    language_model.start_weights(config, model)
+    for weight in model.get_weights():
+        assert np.abs(weight).max() <= 0.1
+        assert len(np.unique(weight)) > 1
+    assert np.abs(np.concatenate([w.ravel() for w in model.get_weights()])).max() > 0.099
+
+
+def test_resumed_ends_where_an_uninterrupted_run_does(trained, folder, tmp_path):
+    """The learning rates of the first epochs do not depend on how many there are."""
+    first = small_config(folder, tmp_path / "cut", epochs=2)
+    language_model.train(first)
+    with pytest.raises(FileExistsError, match="holds a run. Go on with it by --resume"):
+        language_model.train(first)
+    language_model.train(dataclasses.replace(small_config(folder, first.run), resume=True))
+    models = [language_model.load_run(run)[1] for run in (trained.path, first.run)]
+    for one, other in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_init_from_another_run(trained, folder, tmp_path):
+    config = small_config(folder, tmp_path / "second", epochs=1, learning_rate=1e-6)
+    config = dataclasses.replace(config, init_from=str(trained.path))
+    history = language_model.train(config).history
+    metrics = language_model.evaluate(language_model.Evaluate(str(trained.path), ("valid",)))
+    wanted = metrics["valid"]["perplexity"]
+    assert history["val_perplexity"][0] == pytest.approx(wanted, rel=0.05)
+
+
+def test_export_answers_a_stranger(exported, folder, tmp_path):
+    lines = [*(folder / "test.txt").read_text().splitlines()[:3], ""]
+    moved = shutil.copytree(exported, tmp_path / "elsewhere")
+    process = subprocess.run(
+        [sys.executable, "-c", STRANGER, str(moved)],
+        input=json.dumps(lines),
+        capture_output=True,
+        encoding="utf-8",
+        cwd=tmp_path,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+    )
+    assert process.returncode == 0, process.stderr
+    score = load_functions(exported)["serving_default"]
+    wanted = score(text=np.array(lines, dtype=object))["log_probability"].numpy()
+    np.testing.assert_allclose(json.loads(process.stdout), wanted, rtol=1e-5)
+
+
+def test_predict_prints_perplexities(exported, folder):
+    done = command("predict", "--saved-model", exported, "--files", folder / "test.txt")
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [row[1] for row in rows] == (folder / "test.txt").read_text().splitlines()
+    done = command("predict", "--saved-model", exported, "--tokens", input="the bird\n")
+    assert " </s>:-" in done.stdout
+    assert "<unk>:-" in done.stdout
+
+
+def test_a_mistake_ends_in_one_line(tmp_path):
+    done = command("train", "--data.path", "/nowhere", "--run", tmp_path / "run")
+    assert done.returncode == 2
+    (line,) = [line for line in done.stderr.splitlines() if "Error" in line]
+    assert "--data.path /nowhere: expected a folder with train.txt" in line
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (Data(validation="valid"), r"builtin: expected a split out of \('train', 'validation'"),
+        (Data(streams=400_000), "streams from 1 to the number of steps"),
+    ],
+)
+def test_wrong_data_is_told_before_training(data, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        language_model.train(Config(run=str(tmp_path / "run"), data=data))
+
+
+def test_blank_text_is_refused(tmp_path):
+    (tmp_path / "train.txt").write_text("\n \n")
+    with pytest.raises(ValueError, match="expected text in 'train', got blank lines"):
+        read_corpus(Data(path=str(tmp_path)), "train", 1)
+
+
+def test_the_log_is_the_same_everywhere_and_its_anomalies_are_none_of_its_lines():
+    log = make_log(3, 200, 50)
+    assert log == make_log(3, 200, 50)
+    assert [len(split) for split in log] == [200, 50, 50]
+    pairs = make_anomalies(log.test, 3)
+    assert pairs
+    assert all(line != changed for line, changed in pairs)
