@@ -14,6 +14,7 @@ from seqkeras.blocks.deep_bidirectional import DeepBidirectional
 from seqkeras.blocks.feed_forward import FeedForward
 from seqkeras.blocks.layer_normalization import LayerNormalization
 from seqkeras.blocks.masking import PaddingMask, ReverseSequence
+from seqkeras.blocks.ngram import NGram
 from seqkeras.blocks.pooling import LengthMask, SequencePooling
 from seqkeras.blocks.positions import LearnedPositions, SinusoidalPositions
 from seqkeras.blocks.pyramid import HalveTime, PyramidalStack
@@ -84,6 +85,7 @@ __all__ = [
     "MLPAttention",
     "MultiHeadAttention",
     "MultiheadAttentionBlock",
+    "NGram",
     "OrthogonalRNN",
     "OrthogonalRNNCell",
     "PaddingMask",

@@ -1,4 +1,4 @@
-"""Looking inside: attention maps, gradient flow, quality against length, learning curves."""
+"""Looking inside: attention maps, gradient flow, quality against length, curves; mixtures."""
 
 from seqkeras.analysis.attention_maps import (
     attention_images,
@@ -18,6 +18,7 @@ from seqkeras.analysis.gradient_plots import plot_gradient_norms, plot_lstm_path
 from seqkeras.analysis.learning_curve import plot_learning_curve
 from seqkeras.analysis.length_table import LengthScore, plot_score_by_length, score_by_length
 from seqkeras.analysis.lstm_paths import LSTMPaths, lstm_paths
+from seqkeras.analysis.mixture import fit_mixture_weights, mix, perplexity
 from seqkeras.analysis.model_gradient_flow import model_gradient_norms, recurrent_layers
 from seqkeras.analysis.truncated_bptt import bptt_sums, segment_gradient, truncated_gradient
 
@@ -28,10 +29,13 @@ __all__ = [
     "attention_images",
     "bptt_sums",
     "figure_pixels",
+    "fit_mixture_weights",
     "gradient_norms",
     "lag_jacobians",
     "lstm_paths",
+    "mix",
     "model_gradient_norms",
+    "perplexity",
     "plot_attention",
     "plot_gradient_norms",
     "plot_learning_curve",

@@ -1,0 +1,6 @@
+"""Estimators that count: sequences of ids -> counts -> the tables of layers."""
+
+from seqkeras.counts.kneser_ney import KneserNey, kneser_ney
+from seqkeras.counts.ngrams import NGramCounts, count_ngrams
+
+__all__ = ["KneserNey", "NGramCounts", "count_ngrams", "kneser_ney"]
