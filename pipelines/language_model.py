@@ -3,6 +3,7 @@
     python -m pipelines.language_model train --run runs/log
     python -m pipelines.language_model train --data.path FOLDER --run runs/mine
     python -m pipelines.language_model evaluate --run runs/log
+    python -m pipelines.language_model mix --runs runs/log --ngrams 5
     python -m pipelines.language_model export --run runs/log --output saved_models/log
     python -m pipelines.language_model predict --saved-model saved_models/log --files new.txt
 
@@ -21,6 +22,7 @@ from pipelines.command_line import run_commands
 from pipelines.corpora import encode_corpus, read_corpus, unknown_share
 from pipelines.finish_run import finish_run
 from pipelines.language_model_config import PRESETS, Config
+from pipelines.language_model_mixture import mixture
 from pipelines.language_model_predict import predict
 from pipelines.language_model_report import report
 from pipelines.run_directory import RunDirectory, claim_run, load_config
@@ -29,7 +31,7 @@ from seqkeras import models
 from seqkeras.constants import END
 from seqkeras.data.segments import SegmentBatches
 from seqkeras.data.tokenizers import load_tokenizer, train_tokenizer
-from seqkeras.models.language_model import copy_weights
+from seqkeras.models.language_model import carry_states, copy_weights
 from seqkeras.serving.text_scorers import TextScorer
 from seqkeras.training.adam import Adam
 from seqkeras.training.callbacks import (
@@ -198,8 +200,7 @@ def evaluate(options: Evaluate):
     """Reads each split as one stream, from zero states; writes metrics.json and samples."""
     config, model, tokenizer = load_run(options.run)
     run, data = RunDirectory(options.run), config.data
-    carrying = build_model(config, tokenizer.vocabulary_size, streams=1)
-    copy_weights(model, carrying)
+    carrying = carry_states(model, streams=1)
     results = {}
     for name in options.splits or (data.validation, *data.tests):
         lines = read_corpus(data, name, config.seed)
@@ -255,7 +256,13 @@ def export(options: Export):
     return path
 
 
-COMMANDS = {"train": train, "evaluate": evaluate, "export": export, "predict": predict}
+COMMANDS = {
+    "train": train,
+    "evaluate": evaluate,
+    "mix": mixture,
+    "export": export,
+    "predict": predict,
+}
 
 if __name__ == "__main__":
     run_commands(COMMANDS, PRESETS, __doc__, lambda run: load_config(Config, run.config))

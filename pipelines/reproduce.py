@@ -80,6 +80,14 @@ ROWS = {
     "adding-simple-rnn": _memory("adding", "simple_rnn", "A01", 4),
     "copy-unitary": _memory("copy", "unitary", "A06", 3),
     "copy-lstm": _memory("copy", "lstm", "A08", 3),
+    "ptb-small": Row(
+        "language_model",
+        "ptb-small",
+        "A03, A08",
+        "PTB",
+        ("--data.path", "{data}/ptb"),
+        "114.5 (Zaremba et al. 2014), 115.91 (TensorFlow's tutorial)",
+    ),
     "set-maximum": Row(
         "set_regression",
         "maximum",
@@ -153,6 +161,13 @@ def _classification_text(scores):
     )
 
 
+def _language_model_text(scores):
+    return (
+        f"perplexity {scores['perplexity']:.2f}, {scores['bits_per_character']:.3f} bits per "
+        f"character, {scores['tokens']:,} tokens"
+    )
+
+
 def _memory_scores(metrics, _):
     """Yields the same for a run of the long-memory pipeline, which has one test split."""
     scores = ", ".join(
@@ -176,6 +191,7 @@ def _set_scores(metrics, _):
 SCORES = {
     "translation": _of_every_test(_translation_text),
     "classification": _of_every_test(_classification_text),
+    "language_model": _of_every_test(_language_model_text),
     "long_memory": _memory_scores,
     "set_regression": _set_scores,
 }

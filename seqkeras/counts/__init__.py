@@ -1,6 +1,7 @@
 """Estimators that count: sequences of ids -> counts -> the tables of layers."""
 
+from seqkeras.counts.cache import UnigramCache
 from seqkeras.counts.kneser_ney import KneserNey, kneser_ney
 from seqkeras.counts.ngrams import NGramCounts, count_ngrams
 
-__all__ = ["KneserNey", "NGramCounts", "count_ngrams", "kneser_ney"]
+__all__ = ["KneserNey", "NGramCounts", "UnigramCache", "count_ngrams", "kneser_ney"]

@@ -91,6 +91,23 @@ def language_model(
     return keras.Model(tokens, logits, name="language_model")
 
 
+def carry_states(model, streams):
+    """Returns a language model with the very weights of one, which carries its states.
+
+    Args:
+        model: What `language_model` returned, or the same after loading.
+        streams: int, the batch size of the new model.
+    """
+
+    def layer_of(layer):
+        if not isinstance(layer, RNN):
+            return layer
+        return RNN(layer.cell, return_sequences=True, stateful=True, name=layer.name)
+
+    tokens = keras.Input((None,), batch_size=streams, dtype="int32", name="tokens")
+    return keras.models.clone_model(model, input_tensors=tokens, clone_function=layer_of)
+
+
 def copy_weights(source, target):
     """Gives a language model the weights of one that differs in `streams` only."""
     pairs = zip(source.trainable_variables, target.trainable_variables, strict=True)

@@ -8,7 +8,7 @@ from keras import ops
 from seqkeras.constants import END
 from seqkeras.models import language_model
 from seqkeras.models.cells import CELLS
-from seqkeras.models.language_model import copy_weights
+from seqkeras.models.language_model import carry_states, copy_weights
 
 RNG = np.random.default_rng(3)
 IDS = RNG.integers(4, 11, (2, 6)).astype("int32")
@@ -53,6 +53,16 @@ def test_segments_with_carried_states_are_the_whole():
     copy_weights(whole, carrying)
     parts = [logits(carrying, IDS[:, begin : begin + 2]) for begin in (0, 2, 4)]
     np.testing.assert_allclose(np.concatenate(parts, 1), logits(whole, IDS), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("tied_output", [False, True])
+def test_a_model_that_carries_states_shares_the_weights(tied_output):
+    whole = language_model(11, embedding_dim=4, units=4, tied_output=tied_output)
+    carrying = carry_states(whole, streams=2)
+    randomise(whole)
+    parts = [logits(carrying, IDS[:, begin : begin + 3]) for begin in (0, 3)]
+    np.testing.assert_allclose(np.concatenate(parts, 1), logits(whole, IDS), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(logits(whole, IDS), np.concatenate(parts, 1), rtol=1e-5, atol=1e-6)
 
 
 def test_a_tied_output_is_the_embedding():

@@ -14,11 +14,12 @@ import pytest
 from pipelines import language_model
 from pipelines.corpora import encode_corpus, read_corpus
 from pipelines.language_model_config import PRESETS, Config, Data, Model, Training
+from pipelines.language_model_mixture import Mix
 from pipelines.language_model_report import score_stream
 from pipelines.log_lines import make_anomalies, make_log
 from pipelines.run_directory import RunDirectory, load_config
 from seqkeras.constants import END
-from seqkeras.models.language_model import copy_weights
+from seqkeras.models.language_model import carry_states
 from seqkeras.serving.versions import load_functions
 from tests.pipelines.commands import run_pipeline
 
@@ -114,13 +115,35 @@ def test_perplexity_is_that_of_one_stream(trained, folder):
 
 
 def test_scoring_twice_gives_the_same(trained):
-    config, model, tokenizer = language_model.load_run(trained.path)
-    carrying = language_model.build_model(config, tokenizer.vocabulary_size, streams=1)
-    copy_weights(model, carrying)
+    _, model, tokenizer = language_model.load_run(trained.path)
+    carrying = carry_states(model, streams=1)
     ids = RNG.integers(4, tokenizer.vocabulary_size, 450).astype("int32")
     first, second = (score_stream(carrying, ids) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     np.testing.assert_allclose(score_stream(carrying, ids[:1]), first[:1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("by_frequency", [False, True])
+def test_a_mixture_is_as_good_as_its_best_member_on_validation(trained, by_frequency):
+    options = Mix((str(trained.path),), ngrams=(2,), discount=0.5, caches=(50,))
+    options = dataclasses.replace(options, by_frequency=by_frequency)
+    for scores in language_model.mixture(options)["perplexity"].values():
+        assert len(scores) == 4
+    scores = json.loads((trained.path / "mixture.json").read_text())["perplexity"]["valid"]
+    best = min(scores[str(trained.path)], scores["Kneser-Ney 2-gram"])
+    assert scores["mixture"] <= 1.0001 * best  # the weights converge slowly at a corner
+    assert scores["cache of 50 tokens"] == np.inf  # it has no new word
+    results = language_model.evaluate(language_model.Evaluate(str(trained.path), ("valid",)))
+    wanted = results["valid"]["perplexity"]
+    assert scores[str(trained.path)] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_a_mixture_wants_one_vocabulary(trained, tmp_path):
+    other = Config(run=str(tmp_path / "other"), data=Data(vocabulary_size=30))
+    RunDirectory(other.run).create()
+    language_model.make_datasets(other)
+    with pytest.raises(ValueError, match="expected models of one vocabulary, that of .*other is"):
+        language_model.mixture(Mix(runs=(str(trained.path), other.run)))
 
 
 def test_the_rate_falls_after_the_epochs_it_is_held(folder, tmp_path):

@@ -16,6 +16,7 @@ SCORES = {
         "exact_match": 1.0,
         "perplexity": 7.0,
     },
+    "language_model": {"perplexity": 115.0, "bits_per_character": 1.2, "tokens": 82_430},
     "classification": {"accuracy": 0.5, "examples": 4, "macro_f1": 0.4},
 }
 
@@ -34,7 +35,9 @@ def test_a_row_is_a_command_that_the_pipeline_takes(name):
         assert parsed.training.minutes > 0
 
 
-@pytest.mark.parametrize("name", ["dates", "control-charts", "adding-gru", "set-maximum"])
+@pytest.mark.parametrize(
+    "name", ["dates", "control-charts", "ptb-small", "adding-gru", "set-maximum"]
+)
 def test_it_trains_evaluates_and_prints_a_row(name, monkeypatch, tmp_path, capsys):
     commands = []
 
