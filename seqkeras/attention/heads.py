@@ -234,7 +234,7 @@ class HeadedAttention(keras.Layer):
         """Returns the `HeadMemory` of value `(B, S, Dv)`, key `(B, S, Dk)`, finite everywhere."""
         key = value if key is None else key
         keys, values = self._key_dense(key), self._value_dense(value)
-        return HeadMemory(_heads_first(keys), _heads_first(values))
+        return HeadMemory(_swapped(keys), _swapped(values))
 
     def attend(self, query, memory, mask=None, bias=None, training=False):
         """Returns `(output (B, T, E), weights (B, N, T, S))`; no weights, None, for a `Visibility`.
@@ -247,7 +247,7 @@ class HeadedAttention(keras.Layer):
             training: If True, weights are dropped out.
         """
         dropout, seed = self._noise(training)
-        heads = _heads_first(self._query_dense(query)), memory.keys, memory.values
+        heads = _swapped(self._query_dense(query)), memory.keys, memory.values
         if isinstance(mask, kernels.Visibility):
             rows = self._rows(ops.shape(query)[1], ops.shape(memory.keys)[2])
             context = kernels.chunked_attention(*heads, mask, rows, bias, dropout, seed)
@@ -263,7 +263,7 @@ class HeadedAttention(keras.Layer):
 
     def _join(self, context, query):
         """Maps heads `(B, N, T, Dv)` to the output `(B, T, E)`, through the gates if there are."""
-        heads = ops.transpose(context, (0, 2, 1, 3))
+        heads = _swapped(context)
         if self.use_gate:
             heads = heads * self._gate_dense(query)
         return self._output_dense(heads)
@@ -301,6 +301,9 @@ def is_size(value):
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def _heads_first(x):
-    """Turns `(B, T, N, D)` into `(B, N, T, D)`."""
+def _swapped(x):
+    """Turns `(B, T, N, D)` into `(B, N, T, D)`, or back."""
+    if 1 in x.shape[1:3]:  # no copy: a step of decoding has one query
+        size = ops.shape(x)
+        return ops.reshape(x, (size[0], size[2], size[1], size[3]))
     return ops.transpose(x, (0, 2, 1, 3))
