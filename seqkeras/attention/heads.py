@@ -47,6 +47,7 @@ class HeadedAttention(keras.Layer):
         sliding_window: int w or None: a query sees positions nearer than w on either side.
         flash_attention: If True, the `(T, S)` matrix of weights is never made, so that there is no
             dropout and there are no weights to return, as in Keras; False: always. None: by length.
+            Without it, in 16 bits, JAX on a GPU runs cuDNN's kernel.
         use_gate: If True, sigmoid(X W^G) gates the heads (Qiu et al. 2025, arXiv:2505.06708).
         seed: int or None, of the dropout.
         activation: The row-wise a(.): "softmax", "hard", "identity" or a function, see
@@ -249,6 +250,8 @@ class HeadedAttention(keras.Layer):
         dropout, seed = self._noise(training)
         heads = _swapped(self._query_dense(query)), memory.keys, memory.values
         if isinstance(mask, kernels.Visibility):
+            if kernels.fused.fits(heads[0], heads[2], bias, dropout):
+                return self._join(kernels.fused.fused_attention(*heads, mask), query), None
             rows = self._rows(ops.shape(query)[1], ops.shape(memory.keys)[2])
             context = kernels.chunked_attention(*heads, mask, rows, bias, dropout, seed)
             return self._join(context, query), None

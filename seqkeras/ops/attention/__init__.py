@@ -1,5 +1,6 @@
-"""Scaled dot-product attention of heads: the whole matrix of weights, or a block at a time."""
+"""Scaled dot-product attention of heads: whole, a block of queries at a time, or by cuDNN."""
 
+from seqkeras.ops.attention import fused
 from seqkeras.ops.attention.chunked import block_rows, chunked_attention
 from seqkeras.ops.attention.masks import (
     AdditiveMask,
@@ -18,6 +19,7 @@ __all__ = [
     "chunked_attention",
     "dropped",
     "from_visible",
+    "fused",
     "visible",
     "weights_of",
     "whole_attention",
