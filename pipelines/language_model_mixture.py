@@ -9,11 +9,11 @@ import numpy as np
 
 from pipelines.corpora import encode_corpus, read_corpus
 from pipelines.language_model_config import Config
-from pipelines.language_model_report import score_stream
+from pipelines.language_model_report import hidden_stream, score_stream
 from pipelines.run_directory import RunDirectory, load_config
 from seqkeras.analysis.mixture import fit_mixture_weights, mix, perplexity
 from seqkeras.constants import END
-from seqkeras.counts import UnigramCache, count_ngrams, kneser_ney
+from seqkeras.counts import ContinuousCache, UnigramCache, count_ngrams, kneser_ney
 from seqkeras.data.tokenizers import load_tokenizer
 from seqkeras.models.language_model import carry_states
 
@@ -34,6 +34,10 @@ class Mix:
     """Their discount at every order; None: three for each, estimated, which takes enough text."""
     caches: tuple[int, ...] = ()
     """Lengths of unigram caches, in tokens."""
+    continuous_caches: tuple[int, ...] = ()
+    """Lengths of caches that are asked with the hidden states of the first run."""
+    theta: float = 0.6
+    """How sharply those look for states like the present one."""
     by_frequency: bool = False
     """Fit one vector of weights for all contexts whose last word is about as frequent in the
     training split, instead of one for all."""
@@ -52,13 +56,17 @@ def mixture(options: Mix):
     train = read(data.train)
     members = {}
     for run in options.runs:
-        members[run] = functools.partial(score_stream, _load(run, tokenizer))
+        members[run] = functools.partial(score_stream, carry_states(_load(run, tokenizer), 1))
     if options.ngrams:
         counts = count_ngrams([train], max(options.ngrams), size)
     for order in options.ngrams:
         members[f"Kneser-Ney {order}-gram"] = _ngrams(counts.up_to(order), options.discount)
     for window in options.caches:
         members[f"cache of {window} tokens"] = UnigramCache(size, window).log_probs
+    hidden = hidden_states(_load(options.runs[0], tokenizer))
+    for window in options.continuous_caches:
+        cache = ContinuousCache(size, window, options.theta)
+        members[f"continuous cache of {window} tokens"] = _asked_with(hidden, cache)
 
     frequencies = np.bincount(train, minlength=size)
     weights, results = None, {}
@@ -81,14 +89,24 @@ def mixture(options: Mix):
 
 
 def _load(run, tokenizer):
-    """Returns the model of a run, of one carried stream."""
+    """Returns the model of a run."""
     run = RunDirectory(run)
     if load_tokenizer(run.require(run.source_tokenizer)).vocabulary != tokenizer.vocabulary:
         raise ValueError(
             f"runs: expected models of one vocabulary, that of {run.path} is another. Train it "
             "with --init-from, or on the same data with the same settings."
         )
-    return carry_states(keras.models.load_model(run.require(run.model)), streams=1)
+    return keras.models.load_model(run.require(run.model))
+
+
+def hidden_states(model):
+    """Returns a function from ids `(N,)` to the states `(N, H)` that predict them."""
+    below = keras.Model(model.input, model.layers[-2].output)  # a dropout, in front of the output
+    return functools.partial(hidden_stream, carry_states(below, streams=1))
+
+
+def _asked_with(hidden, cache):
+    return lambda ids: cache.log_probs(ids, hidden(ids))
 
 
 def _ngrams(counts, discount):

@@ -20,20 +20,34 @@ def score_stream(model, ids):
         model: A language model of one carried stream. Its states are set to zero first.
         ids: int32 array `(N,)`. The first is predicted after END.
     """
+
+    def score(inputs, targets):
+        logits = model(inputs, training=False)
+        return -masked_crossentropy(targets, logits, tf.ones_like(targets, tf.bool))
+
+    return _over_stream(model, ids, score)
+
+
+def hidden_stream(model, ids):
+    """Returns the hidden state `(N, H)` from which each id `(N,)` is predicted.
+
+    Args:
+        model: As in `score_stream`, without its output layer.
+        ids: int32 array `(N,)`.
+    """
+    return _over_stream(model, ids, lambda inputs, _: model(inputs, training=False))
+
+
+def _over_stream(model, ids, function):
+    """Returns what a function of inputs and targets `(1, T)` gives for a whole stream `(N,)`."""
     for layer in model.layers:
         if getattr(layer, "stateful", False):
             layer.reset_state()
-
-    @tf.function(
-        input_signature=[tf.TensorSpec([1, None], tf.int32), tf.TensorSpec([1, None], tf.int32)]
-    )
-    def score(inputs, targets):
-        logits = model(inputs, training=False)
-        return -masked_crossentropy(targets, logits, tf.ones_like(targets, tf.bool))[0]
-
+    spec = tf.TensorSpec([1, None], tf.int32)
+    graph = tf.function(function, input_signature=[spec, spec])
     inputs = np.concatenate([[END], ids[:-1]]).astype(np.int32)
     found = [
-        score(inputs[None, i : i + _SEGMENT], ids[None, i : i + _SEGMENT]).numpy()
+        graph(inputs[None, i : i + _SEGMENT], ids[None, i : i + _SEGMENT]).numpy()[0]
         for i in range(0, len(ids), _SEGMENT)
     ]
     return np.concatenate(found)

@@ -1,7 +1,15 @@
 """Estimators that count: sequences of ids -> counts -> the tables of layers."""
 
 from seqkeras.counts.cache import UnigramCache
+from seqkeras.counts.continuous_cache import ContinuousCache
 from seqkeras.counts.kneser_ney import KneserNey, kneser_ney
 from seqkeras.counts.ngrams import NGramCounts, count_ngrams
 
-__all__ = ["KneserNey", "NGramCounts", "UnigramCache", "count_ngrams", "kneser_ney"]
+__all__ = [
+    "ContinuousCache",
+    "KneserNey",
+    "NGramCounts",
+    "UnigramCache",
+    "count_ngrams",
+    "kneser_ney",
+]

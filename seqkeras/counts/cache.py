@@ -47,7 +47,7 @@ class UnigramCache:
         Raises:
             ValueError: for ids outside of the vocabulary, PAD or START.
         """
-        ids = self._checked(ids)
+        ids = checked_stream(ids, self.vocabulary_size)
         size = len(ids)
         places = np.arange(size)
         # (word, place) as one number: the occurrences of a word stand side by side, in order.
@@ -62,19 +62,26 @@ class UnigramCache:
 
     def distribution(self, history):
         """Returns the probability of every next id, float64 `(V,)`, after a stream `(N,)`."""
-        recent = self._checked(history)[-self.window :]
+        recent = checked_stream(history, self.vocabulary_size)[-self.window :]
         if len(recent):
             return np.bincount(recent, minlength=self.vocabulary_size) / len(recent)
-        p = np.full(self.vocabulary_size, 1.0 / (self.vocabulary_size - 2))
-        p[[PAD, START]] = 0.0
-        return p
+        return first_distribution(self.vocabulary_size)
 
-    def _checked(self, ids):
-        ids = np.asarray(ids, np.int64)
-        wrong = (ids < 0) | (ids >= self.vocabulary_size) | (ids == PAD) | (ids == START)
-        if ids.ndim != 1 or wrong.any():
-            raise ValueError(
-                f"expected ids (N,) from 0 to {self.vocabulary_size - 1} without PAD ({PAD}) and "
-                f"START ({START}), got shape {ids.shape}, {ids[wrong][:1].tolist()} among them"
-            )
-        return ids
+
+def first_distribution(vocabulary_size):
+    """Returns what a cache gives before the first token, float64 `(V,)`: all as likely."""
+    p = np.full(vocabulary_size, 1.0 / (vocabulary_size - 2))
+    p[[PAD, START]] = 0.0
+    return p
+
+
+def checked_stream(ids, vocabulary_size):
+    """Returns ids as int64 `(N,)`; raises ValueError for what no stream may hold."""
+    ids = np.asarray(ids, np.int64)
+    wrong = (ids < 0) | (ids >= vocabulary_size) | (ids == PAD) | (ids == START)
+    if ids.ndim != 1 or wrong.any():
+        raise ValueError(
+            f"expected ids (N,) from 0 to {vocabulary_size - 1} without PAD ({PAD}) and START "
+            f"({START}), got shape {ids.shape}, {ids[wrong][:1].tolist()} among them"
+        )
+    return ids

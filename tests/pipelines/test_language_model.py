@@ -14,7 +14,7 @@ import pytest
 from pipelines import language_model
 from pipelines.corpora import encode_corpus, read_corpus
 from pipelines.language_model_config import PRESETS, Config, Data, Model, Training
-from pipelines.language_model_mixture import Mix
+from pipelines.language_model_mixture import Mix, hidden_states
 from pipelines.language_model_report import score_stream
 from pipelines.log_lines import make_anomalies, make_log
 from pipelines.run_directory import RunDirectory, load_config
@@ -123,12 +123,22 @@ def test_scoring_twice_gives_the_same(trained):
     np.testing.assert_allclose(score_stream(carrying, ids[:1]), first[:1], rtol=1e-5)
 
 
+def test_hidden_states_are_those_that_the_output_is_made_of(trained):
+    _, model, tokenizer = language_model.load_run(trained.path)
+    ids = RNG.integers(4, tokenizer.vocabulary_size, 250).astype("int32")
+    logits = np.asarray(model.layers[-1](hidden_states(model)(ids))).astype("float64")
+    log_probs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    wanted = score_stream(carry_states(model, streams=1), ids)
+    np.testing.assert_allclose(log_probs[np.arange(250), ids], wanted, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("by_frequency", [False, True])
 def test_a_mixture_is_as_good_as_its_best_member_on_validation(trained, by_frequency):
     options = Mix((str(trained.path),), ngrams=(2,), discount=0.5, caches=(50,))
+    options = dataclasses.replace(options, continuous_caches=(30,))
     options = dataclasses.replace(options, by_frequency=by_frequency)
     for scores in language_model.mixture(options)["perplexity"].values():
-        assert len(scores) == 4
+        assert len(scores) == 5
     scores = json.loads((trained.path / "mixture.json").read_text())["perplexity"]["valid"]
     best = min(scores[str(trained.path)], scores["Kneser-Ney 2-gram"])
     assert scores["mixture"] <= 1.0001 * best  # the weights converge slowly at a corner
