@@ -64,6 +64,7 @@ def test_it_trains_evaluates_and_prints_a_row(name, monkeypatch, tmp_path, capsy
     assert len(rows) == (1 if pipeline in ("long_memory", "set_regression") else 2)
     assert all(f"`make reproduce NAME={name}`" in row and " 7, " in row for row in rows)
     expected = {"translation": "BLEU 35.00", "classification": "accuracy 50.00 % of 4"}
+    expected["language_model"] = "perplexity 115.00, 1.200 bits per character, 82,430 tokens"
     expected["set_regression"] = "MAE 0.0500 ± 0.0100, 2 seeds (constant answer 18); 12,345"
     assert expected.get(pipeline, "loss 0.01 (without memory 0.167); 12,345") in rows[0]
     with pytest.raises(SystemExit, match="a row is trained from scratch"):
