@@ -55,6 +55,7 @@ def test_it_trains_evaluates_and_prints_a_row(name, monkeypatch, tmp_path, capsy
         (folder / "config.json").write_text(json.dumps(config))
         (folder / "metrics.json").write_text(json.dumps(metrics))
 
+    monkeypatch.setenv("SEQKERAS_DATA", str(tmp_path))
     monkeypatch.setattr(reproduce, "_run", run)
     monkeypatch.setattr(reproduce, "ROOT", tmp_path)
     reproduce.main(name)
