@@ -55,15 +55,17 @@ def mixture(options: Mix):
 
     train = read(data.train)
     members = {}
-    for run in options.runs:
-        members[run] = functools.partial(score_stream, carry_states(_load(run, tokenizer), 1))
+    trained = {run: _load(run, tokenizer) for run in options.runs}
+    for run, model in trained.items():
+        members[run] = functools.partial(score_stream, carry_states(model, streams=1))
     if options.ngrams:
         counts = count_ngrams([train], max(options.ngrams), size)
     for order in options.ngrams:
         members[f"Kneser-Ney {order}-gram"] = _ngrams(counts.up_to(order), options.discount)
     for window in options.caches:
         members[f"cache of {window} tokens"] = UnigramCache(size, window).log_probs
-    hidden = hidden_states(_load(options.runs[0], tokenizer))
+    if options.continuous_caches:
+        hidden = hidden_states(trained[options.runs[0]])
     for window in options.continuous_caches:
         cache = ContinuousCache(size, window, options.theta)
         members[f"continuous cache of {window} tokens"] = _asked_with(hidden, cache)
