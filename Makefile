@@ -57,5 +57,5 @@ reproduce: $(VENV)/.runtime  ## train a row of docs/results.md from scratch: mak
 	$(BIN)/python -m pipelines.reproduce $(NAME)
 
 clean:  ## remove the virtual environment and caches; runs and exports stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .jax_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
