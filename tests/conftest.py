@@ -9,13 +9,13 @@ import pytest
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
-# JAX compiles every operation by itself, here most of the work and much of it a repetition. A folder
-# for each worker: JAX would read what another is still writing.
+# JAX compiles every operation by itself: most of the work here, and much of it a repetition. Each
+# worker has a folder of its own, for JAX would read what another worker is still writing.
 JAX_CACHE = pathlib.Path(__file__).parents[1] / ".jax_cache"
-os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-os.environ.setdefault(
-    "JAX_COMPILATION_CACHE_DIR", str(JAX_CACHE / os.environ.get("PYTEST_XDIST_WORKER", "main"))
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(
+    JAX_CACHE / os.environ.get("PYTEST_XDIST_WORKER", "main")
 )
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 pytest.register_assert_rewrite("tests.contract")
