@@ -32,11 +32,13 @@ def ours():
     """Returns the compiled model as the pipeline makes it, without its metrics."""
     import keras
 
-    from seqkeras.models import language_model
+    from seqkeras.models import language_model, with_targets
+    from seqkeras.models.language_model import carry_states
     from seqkeras.training.losses import TokenCrossentropy
     from seqkeras.training.optimizer import GuardedOptimizer
 
-    model = language_model(VOCABULARY, embedding_dim=UNITS, units=UNITS, streams=STREAMS)
+    model = language_model(VOCABULARY, embedding_dim=UNITS, units=UNITS)
+    model = with_targets(carry_states(model, STREAMS))
     optimizer = GuardedOptimizer(keras.optimizers.SGD(RATE), clip_norm=CLIP_NORM)
     model.compile(optimizer, TokenCrossentropy(), jit_compile=False)
     return model
@@ -62,7 +64,8 @@ def theirs():
 def training_step(make):
     """Returns a function without arguments that does one step."""
     model, x, y = make(), tokens(0), tokens(1)
-    return lambda: model.train_on_batch(x, y)
+    inputs = [x, y] if len(model.inputs) == 2 else x
+    return lambda: model.train_on_batch(inputs, y)
 
 
 def main():

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import keras
+import numpy as np
 
 from pipelines.command_line import run_commands
 from pipelines.corpora import encode_corpus, read_corpus, unknown_share
@@ -26,12 +27,12 @@ from pipelines.language_model_mixture import mixture
 from pipelines.language_model_predict import predict
 from pipelines.language_model_report import report
 from pipelines.run_directory import RunDirectory, claim_run, load_config
-from pipelines.start_run import seed_run
+from pipelines.start_run import seed_run, take_weights
 from seqkeras import models
 from seqkeras.constants import END
 from seqkeras.data.segments import SegmentBatches
 from seqkeras.data.tokenizers import load_tokenizer, train_tokenizer
-from seqkeras.models.language_model import carry_states, copy_weights
+from seqkeras.models.language_model import carry_states
 from seqkeras.serving.text_scorers import TextScorer
 from seqkeras.training.adam import Adam
 from seqkeras.training.callbacks import (
@@ -43,7 +44,7 @@ from seqkeras.training.callbacks import (
 )
 from seqkeras.training.checkpoints import average_checkpoints
 from seqkeras.training.losses import TokenCrossentropy
-from seqkeras.training.metrics import Perplexity, TokenAccuracy, TokenLoss
+from seqkeras.training.metrics import Perplexity, TokenLoss
 from seqkeras.training.optimizer import GuardedOptimizer
 from seqkeras.training.resume import fit
 from seqkeras.training.run_lock import run_lock
@@ -58,11 +59,13 @@ class Datasets(NamedTuple):
         tokenizer: `Tokenizer`.
         batches: `SegmentBatches` of the training split.
         validation: Finite dataset of the validation split, as many streams side by side.
+        counts: int array `(V,)`, how often each token occurs in the training split.
     """
 
     tokenizer: object
     batches: SegmentBatches
     validation: object
+    counts: np.ndarray
 
 
 def make_datasets(config):
@@ -80,13 +83,17 @@ def make_datasets(config):
         flush=True,
     )
     streams = segments(validation, data.segment_length, data.streams)
-    return Datasets(tokenizer, batches, streams.evaluation_dataset())
+    counts = np.bincount(train, minlength=tokenizer.vocabulary_size)
+    return Datasets(tokenizer, batches, streams.evaluation_dataset(), counts)
 
 
 def segments(ids, length, streams):
-    """Returns `SegmentBatches` in which every token is predicted, the first after END."""
+    """Returns `SegmentBatches` in which every token is predicted, the first after END.
+
+    They feed the targets to the model, too: its head gives their losses.
+    """
     stream = [END, *ids.tolist()]
-    return SegmentBatches(stream[:-1], stream[1:], length, streams)
+    return SegmentBatches(stream[:-1], stream[1:], length, streams, feed_targets=True)
 
 
 def _tokenizer(config, run, lines):
@@ -103,10 +110,10 @@ def _tokenizer(config, run, lines):
     return tokenizer
 
 
-def build_model(config, vocabulary_size, streams=None):
-    """Returns the untrained `keras.Model`; with `streams` it carries states from batch to batch."""
+def build_model(config, vocabulary_size, counts=None):
+    """Returns the untrained `keras.Model`, tokens to logits; `counts` `(V,)` are of its words."""
     settings = dataclasses.asdict(config.model)
-    return models.language_model(vocabulary_size, streams=streams, **settings)
+    return models.language_model(vocabulary_size, counts=counts, **settings)
 
 
 def train(config: Config):
@@ -120,10 +127,11 @@ def _train(config, run):
     claim_run(run, config)
     seed_run(config)
     datasets = make_datasets(config)
-    size, settings = datasets.tokenizer.vocabulary_size, config.training
-    model = build_model(config, size, config.data.streams)
-    print(f"{config.model.cell}: {model.count_params():,} parameters", flush=True)
-    start_weights(config, model)
+    settings = config.training
+    trained = build_model(config, datasets.tokenizer.vocabulary_size, datasets.counts)
+    print(f"{config.model.cell}: {trained.count_params():,} parameters", flush=True)
+    start_weights(config, trained)
+    model = models.with_targets(carry_states(trained, config.data.streams))
     loss = compile_model(config, model, datasets.batches.steps_per_epoch)
     checkpointing = Checkpointing(run.checkpoints, settings.checkpoint_steps, MONITOR)
     callbacks = [
@@ -142,17 +150,14 @@ def _train(config, run):
         config.resume,
     )
     average_checkpoints([checkpointing.best_path], model)
-    trained = build_model(config, size)
-    copy_weights(model, trained)
     finish_run(run, trained, history)
     return history
 
 
 def start_weights(config, model):
     """Gives a new model what it starts from: another run's weights, uniform ones, or its own."""
-    if config.init_from:
-        copy_weights(keras.models.load_model(RunDirectory(config.init_from).model), model)
-    elif config.training.uniform_weights is not None:
+    take_weights(config, model)
+    if config.training.uniform_weights is not None and not config.init_from:
         limit = config.training.uniform_weights
         draw = keras.initializers.RandomUniform(-limit, limit, keras.random.SeedGenerator())
         for weight in model.trainable_variables:
@@ -172,7 +177,7 @@ def compile_model(config, model, steps_per_epoch):
     model.compile(
         GuardedOptimizer(inner, clip_norm=settings.clip_norm),
         loss,
-        metrics=[TokenLoss(), Perplexity(), TokenAccuracy()],
+        metrics=[TokenLoss(), Perplexity()],
         jit_compile=False,
     )
     return loss

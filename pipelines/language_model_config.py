@@ -4,8 +4,10 @@ import dataclasses
 from typing import Literal
 
 from seqkeras.models.cells import CELLS
+from seqkeras.models.heads import HEADS
 
 CellName = Literal[tuple(CELLS)]
+HeadName = Literal[HEADS]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +49,12 @@ class Model:
     """Rate on embeddings, between layers and before the softmax."""
     tied_output: bool = False
     """One matrix for embeddings and output."""
+    head: HeadName = "softmax"
+    """The output layer. importance, nce, negative and blackout train on samples of the vocabulary,
+    balanced and huffman on the way down a tree, adaptive on short vectors for rare words. Each is
+    evaluated exactly; the training loss of a sampled one is no log-probability."""
+    samples: int = 1024
+    """Words that a sampled output layer draws for a batch."""
 
 
 @dataclasses.dataclass(frozen=True)

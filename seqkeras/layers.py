@@ -49,6 +49,9 @@ from seqkeras.cells.simple_rnn import SimpleRNN, SimpleRNNCell
 from seqkeras.cells.stacked import StackedRNNCells
 from seqkeras.cells.unitary import UnitaryRNN, UnitaryRNNCell
 from seqkeras.cells.zoneout import ZoneoutCell
+from seqkeras.heads.adaptive_softmax import AdaptiveSoftmaxHead
+from seqkeras.heads.hierarchical_softmax import HierarchicalSoftmaxHead
+from seqkeras.heads.sampled_softmax import SampledSoftmaxHead
 from seqkeras.heads.softmax import SoftmaxHead
 
 __all__ = [
@@ -56,6 +59,7 @@ __all__ = [
     "IRNN",
     "LSTM",
     "RNN",
+    "AdaptiveSoftmaxHead",
     "AdditiveAttention",
     "Attention",
     "AttentionCell",
@@ -72,6 +76,7 @@ __all__ = [
     "GroupQueryAttention",
     "HalveTime",
     "HardAttention",
+    "HierarchicalSoftmaxHead",
     "IRNNCell",
     "InducedSetAttentionBlock",
     "LSTMCell",
@@ -100,6 +105,7 @@ __all__ = [
     "RelativePositionBias",
     "Residual",
     "ReverseSequence",
+    "SampledSoftmaxHead",
     "ScaledDotAttention",
     "SequencePooling",
     "SetAttentionBlock",

@@ -33,6 +33,7 @@ class SegmentBatches:
             their first.
         segment_length: int, L. The gradient reaches back at most L steps, and on average half.
         streams: int, B of every batch.
+        feed_targets: If True, x is the pair of inputs and targets, for a model `with_targets`.
 
     Attributes:
         steps_per_epoch: int, ceil(S / L); the last segment may be shorter.
@@ -53,7 +54,7 @@ class SegmentBatches:
     [[3], [7]] [[4], [8]]
     """
 
-    def __init__(self, inputs, targets, segment_length, streams):
+    def __init__(self, inputs, targets, segment_length, streams, feed_targets=False):
         inputs, targets = np.asarray(inputs), np.asarray(targets)
         if len(inputs) != len(targets):
             raise ValueError(
@@ -67,6 +68,7 @@ class SegmentBatches:
             )
         self.segment_length = segment_length
         self.streams = streams
+        self.feed_targets = feed_targets
         steps = len(inputs) // streams
         self.left_out = len(inputs) - streams * steps
         self.steps_per_epoch = -(-steps // segment_length)
@@ -99,4 +101,5 @@ class SegmentBatches:
     def _segment(self, k):
         begin = k * self.segment_length
         end = begin + self.segment_length  # past the end of the streams in the last segment
-        return self._inputs[:, begin:end], self._targets[:, begin:end]
+        x, y = self._inputs[:, begin:end], self._targets[:, begin:end]
+        return ((x, y) if self.feed_targets else x), y

@@ -8,15 +8,15 @@ Press & Wolf 2017 (arXiv:1608.05859): then both have one matrix, and it gets one
 """
 
 import keras
-from keras import ops
 
 from seqkeras.blocks.dropout import Dropout
 from seqkeras.blocks.token_embedding import TokenEmbedding, vocabulary_logits
+from seqkeras.heads.base import VocabularyHead
 
 
 @keras.saving.register_keras_serializable(package="seqkeras")
-class SoftmaxHead(keras.Layer):
-    """Turns hidden states into logits over the vocabulary.
+class SoftmaxHead(VocabularyHead):
+    """Turns hidden states into logits over the vocabulary, or into the losses of targets.
 
     Args:
         vocabulary_size: int > 0. V.
@@ -27,12 +27,8 @@ class SoftmaxHead(keras.Layer):
             head's own.
         seed: int or None, of the dropout.
 
-    Call arguments:
-        inputs: Float tensor `(B, T, H)` or `(B, H)`.
-        training: If True, dropout is applied.
-
-    Returns:
-        Logits `(B, T, V)` or `(B, V)`, in float32 also under mixed precision.
+    Call arguments and returns: as in `VocabularyHead`; logits are float32 also under mixed
+        precision.
 
     Saving a tied head: a `.keras` file keeps the tie if head and embedding are layers of the same
         functional model or of the same layer, the embedding first. Other ways of copying
@@ -57,14 +53,9 @@ class SoftmaxHead(keras.Layer):
     def __init__(
         self, vocabulary_size, readout_units=None, dropout=0.0, tied_to=None, seed=None, **kwargs
     ):
-        super().__init__(**kwargs)
-        if vocabulary_size <= 0:
-            raise ValueError(
-                f"vocabulary_size: expected a positive integer, got {vocabulary_size}."
-            )
+        super().__init__(vocabulary_size, **kwargs)
         if tied_to is not None and not isinstance(tied_to, TokenEmbedding | keras.layers.Embedding):
             raise ValueError(f"tied_to: expected an embedding layer or None, got {tied_to!r}.")
-        self.vocabulary_size = vocabulary_size
         self.readout_units = readout_units
         self.tied_to = tied_to
         self.seed = seed
@@ -74,43 +65,43 @@ class SoftmaxHead(keras.Layer):
             else None
         )
         self.dropout = Dropout(dropout, seed=seed, dtype=self.dtype_policy)
-        self.logits = None
-        if tied_to is None:
-            self.logits = keras.layers.Dense(
-                vocabulary_size, dtype=self.dtype_policy, name="logits"
-            )
-        self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, inputs_shape, targets_shape=None):
+        del targets_shape
         if self.readout is not None:
-            self.readout.build(input_shape)
-            input_shape = (*input_shape[:-1], self.readout_units)
+            self.readout.build(inputs_shape)
+        dim = self.readout_units or inputs_shape[-1]
         if self.tied_to is None:
-            self.logits.build(input_shape)
-            return
-        if not self.tied_to.built:
+            self.own_table = self.add_weight(
+                (self.vocabulary_size, dim), "glorot_uniform", name="table"
+            )
+        elif not self.tied_to.built:
             self.tied_to.build(None)
-        table, expected = self.tied_to.embeddings.shape, (self.vocabulary_size, input_shape[-1])
+        table, expected = self.table.shape, (self.vocabulary_size, dim)
         if tuple(table) != expected:
             raise ValueError(
                 f"{self.name}: expected a tied embedding of shape {expected}, got {tuple(table)}. "
                 "Make the vocabularies equal; readout_units can bring h to the size of the vectors."
             )
-        self.bias = self.add_weight((self.vocabulary_size,), "zeros", name="bias")
+        self.bias = self.add_weight((self.vocabulary_size,), self._bias_initializer(), name="bias")
 
-    def call(self, inputs, training=False):
+    @property
+    def table(self):
+        """The matrix W `(V, D)`."""
+        return self.own_table if self.tied_to is None else self.tied_to.embeddings
+
+    def _bias_initializer(self):
+        return "zeros"
+
+    def _hidden(self, inputs, training):
         hidden = inputs if self.readout is None else self.readout(inputs)
-        hidden = self.dropout(hidden, training=training)
-        if self.tied_to is None:
-            return ops.cast(self.logits(hidden), "float32")
-        return vocabulary_logits(hidden, self.tied_to.embeddings, self.bias)
+        return self.dropout(hidden, training=training)
 
-    def compute_output_spec(self, inputs, training=False):
-        return keras.KerasTensor((*inputs.shape[:-1], self.vocabulary_size), dtype="float32")
+    def _logits(self, hidden):
+        return vocabulary_logits(hidden, self.table, self.bias)
 
     def get_config(self):
         config = {
-            "vocabulary_size": self.vocabulary_size,
             "readout_units": self.readout_units,
             "dropout": self.dropout.rate,
             "tied_to": keras.saving.serialize_keras_object(self.tied_to),

@@ -10,6 +10,7 @@ from seqkeras.models.set_transformer import set_transformer
 from seqkeras.models.transformer import transformer
 from seqkeras.models.transformer_decoder import transformer_decoder
 from seqkeras.models.transformer_encoder import transformer_encoder
+from seqkeras.models.with_targets import with_targets
 
 __all__ = [
     "DecodingParts",
@@ -22,4 +23,5 @@ __all__ = [
     "transformer",
     "transformer_decoder",
     "transformer_encoder",
+    "with_targets",
 ]

@@ -2,7 +2,7 @@
 
     p(w_1..w_T) = prod_t p(w_t | w_<t)
     h_t = L recurrent layers over D(E w_{t-1})         D: dropout
-    p(w_t | w_<t) = softmax(W D(h_t) + b)
+    p(w_t | w_<t) = softmax(W D(h_t) + b), or what another head makes of D(h_t)
 
 Dropout is on what enters a layer and the softmax, never on the way through time: Zaremba et al.
 2014 (arXiv:1409.2329), equation in section 3.1.
@@ -13,8 +13,8 @@ import keras
 from seqkeras.blocks.dropout import Dropout
 from seqkeras.blocks.token_embedding import TokenEmbedding
 from seqkeras.cells.rnn import RNN
-from seqkeras.heads.softmax import SoftmaxHead
 from seqkeras.models.cells import make_cell
+from seqkeras.models.heads import make_head
 
 
 def language_model(
@@ -25,7 +25,8 @@ def language_model(
     layers=2,
     dropout=0.0,
     tied_output=False,
-    streams=None,
+    head="softmax",
+    **head_options,
 ):
     """Builds a recurrent language model.
 
@@ -41,15 +42,18 @@ def language_model(
         dropout: Rate on the embeddings, between layers and before the softmax.
         tied_output: If True, W is the matrix of the embedding (Press & Wolf 2017,
             arXiv:1608.05859); then `embedding_dim` must be `units`.
-        streams: int or None. The batch size of a model that carries its states from batch to
-            batch, for `SegmentBatches`; None: every sequence starts with zero states.
+        head: The output layer: a name of `seqkeras.models.heads.HEADS`, or a function
+            `vocabulary_size -> head`.
+        head_options: `counts` and `samples` of `make_head`.
 
     Returns:
         A functional `keras.Model`, tokens `(B, T)` int32 to float32 logits `(B, T, V)` of the token
-        after each. Its trainable weights do not depend on `streams`.
+        after each. Every sequence starts with zero states: `carry_states` makes the model that
+        carries them, `with_targets` the one that is trained.
 
     Raises:
-        ValueError: for no layer, an unknown cell, or sizes that do not fit a tied output.
+        ValueError: for no layer, an unknown cell or head, or sizes or a head that do not fit a tied
+            output.
 
     Example:
 
@@ -67,28 +71,20 @@ def language_model(
         )
 
     # layers
-    embedding = TokenEmbedding(vocabulary_size, embedding_dim, use_bias=tied_output)
+    embedding = TokenEmbedding(vocabulary_size, embedding_dim)
     rnns = [
-        RNN(
-            make_cell(cell, units),
-            return_sequences=True,
-            stateful=streams is not None,
-            name=f"rnn_{index}",
-        )
+        RNN(make_cell(cell, units), return_sequences=True, name=f"rnn_{index}")
         for index in range(layers)
     ]
+    tied_to = embedding if tied_output else None
+    output = make_head(head, vocabulary_size, tied_to, **head_options)
 
     # functional model
-    tokens = keras.Input((None,), batch_size=streams, dtype="int32", name="tokens")
+    tokens = keras.Input((None,), dtype="int32", name="tokens")
     x = embedding(tokens)
     for rnn in rnns:
         x = rnn(Dropout(dropout)(x))
-    x = Dropout(dropout)(x)
-    if tied_output:
-        logits = embedding(x, reverse=True)
-    else:
-        logits = SoftmaxHead(vocabulary_size, name="head")(x)
-    return keras.Model(tokens, logits, name="language_model")
+    return keras.Model(tokens, output(Dropout(dropout)(x)), name="language_model")
 
 
 def carry_states(model, streams):
@@ -106,10 +102,3 @@ def carry_states(model, streams):
 
     tokens = keras.Input((None,), batch_size=streams, dtype="int32", name="tokens")
     return keras.models.clone_model(model, input_tensors=tokens, clone_function=layer_of)
-
-
-def copy_weights(source, target):
-    """Gives a language model the weights of one that differs in `streams` only."""
-    pairs = zip(source.trainable_variables, target.trainable_variables, strict=True)
-    for weight, other in pairs:
-        other.assign(weight)

@@ -39,7 +39,7 @@ class TextScorer(tf.Module):
         if model.input_shape[0] is not None:
             raise ValueError(
                 f"expected a model of any batch size, got one of {model.input_shape[0]} carried "
-                "streams. Build it with streams=None and give it the same weights."
+                "streams. Take the model that `carry_states` was given."
             )
         self.model = model
         self.tokenizer = tokenizer

@@ -14,17 +14,29 @@ from seqkeras.ops.masks import real_tokens
 
 
 def check_token_shapes(y_true, y_pred, sample_weight, what):
-    """Raises ValueError unless the arguments are `(B, T)`, `(B, T, V)` and None."""
+    """Raises ValueError unless the arguments are `(B, T)`, `(B, T, V)` or `(B, T)`, and None."""
     if sample_weight is not None:
         raise ValueError(
             f"{what} weighs tokens by y_true != PAD ({PAD}) and takes no sample_weight. "
             "Set the targets that should not count to PAD."
         )
-    if len(y_true.shape) != 2 or len(y_pred.shape) != 3:
+    if len(y_true.shape) != 2 or len(y_pred.shape) not in (2, 3):
         raise ValueError(
-            f"{what} expects y_true (B, T) token ids and y_pred (B, T, V) logits; "
+            f"{what} expects y_true (B, T) token ids and y_pred (B, T, V) logits or (B, T) losses; "
             f"got shapes {tuple(y_true.shape)} and {tuple(y_pred.shape)}."
         )
+
+
+def token_losses(y_true, y_pred, mask, smoothing=0.0):
+    """Returns the loss of every token `(B, T)` from logits, or from the losses of a head."""
+    if len(y_pred.shape) == 3:
+        return masked_crossentropy(y_true, y_pred, mask, smoothing)
+    if smoothing:
+        raise ValueError(
+            f"label_smoothing: expected 0 where the model's head gives losses, got {smoothing}. "
+            "Train the model without `with_targets`, on its logits."
+        )
+    return ops.where(mask, y_pred, 0.0)
 
 
 @keras.saving.register_keras_serializable(package="seqkeras")
@@ -46,7 +58,7 @@ class TokenCrossentropy(keras.losses.Loss):
 
     Call arguments:
         y_true: Integer tensor `(B, T)`, PAD where nothing counts.
-        y_pred: Float tensor `(B, T, V)`, logits.
+        y_pred: Float tensor `(B, T, V)`, logits; or `(B, T)`, losses of a model `with_targets`.
 
     Returns:
         Float32 scalar; 0 for a batch without any real token.
@@ -70,7 +82,7 @@ class TokenCrossentropy(keras.losses.Loss):
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         check_token_shapes(y_true, y_pred, sample_weight, "TokenCrossentropy")
         mask = real_tokens(y_true)
-        losses = masked_crossentropy(y_true, y_pred, mask, self.label_smoothing)
+        losses = token_losses(y_true, y_pred, mask, self.label_smoothing)
         count = ops.sum(ops.cast(mask, "float32"))
         self.token_count.assign(count)
         return ops.sum(losses) / ops.maximum(count, 1.0)

@@ -9,10 +9,9 @@ carries; neither is the mean over tokens.
 import keras
 from keras import ops
 
-from seqkeras.ops.crossentropy import masked_crossentropy
 from seqkeras.ops.masks import real_tokens
 from seqkeras.ops.top_k import first_largest
-from seqkeras.training.losses import check_token_shapes
+from seqkeras.training.losses import check_token_shapes, token_losses
 
 
 class TokenMean(keras.metrics.Metric):
@@ -20,7 +19,8 @@ class TokenMean(keras.metrics.Metric):
 
     Call arguments of `update_state`:
         y_true: Integer tensor `(B, T)`, PAD where nothing counts.
-        y_pred: Float tensor `(B, T, V)`, logits. Its mask is ignored.
+        y_pred: Float tensor `(B, T, V)`, logits, or `(B, T)`, losses of a model `with_targets`.
+            Its mask is ignored.
     """
 
     def __init__(self, name, dtype=None):
@@ -61,7 +61,7 @@ class TokenLoss(TokenMean):
         self.label_smoothing = label_smoothing
 
     def token_values(self, y_true, y_pred, mask):
-        return masked_crossentropy(y_true, y_pred, mask, self.label_smoothing)
+        return token_losses(y_true, y_pred, mask, self.label_smoothing)
 
     def get_config(self):
         return {**super().get_config(), "label_smoothing": self.label_smoothing}
@@ -85,7 +85,7 @@ class Perplexity(TokenMean):
         super().__init__(name=name, dtype=dtype)
 
     def token_values(self, y_true, y_pred, mask):
-        return masked_crossentropy(y_true, y_pred, mask)
+        return token_losses(y_true, y_pred, mask)
 
     def result(self):
         return ops.exp(super().result())
@@ -93,11 +93,19 @@ class Perplexity(TokenMean):
 
 @keras.saving.register_keras_serializable(package="seqkeras")
 class TokenAccuracy(TokenMean):
-    """Share of real target tokens whose logit is the largest; the lower id wins a tie."""
+    """Share of real target tokens whose logit is the largest; the lower id wins a tie.
+
+    Of logits only: losses do not say which token was the likeliest.
+    """
 
     def __init__(self, name="token_accuracy", dtype=None):
         super().__init__(name=name, dtype=dtype)
 
     def token_values(self, y_true, y_pred, mask):
+        if len(y_pred.shape) != 3:
+            raise ValueError(
+                f"TokenAccuracy expects logits (B, T, V), got {tuple(y_pred.shape)}: losses do not "
+                "say which token was the likeliest. Leave it out, or measure the model itself."
+            )
         hits = ops.equal(ops.cast(y_true, "int32"), first_largest(y_pred))
         return ops.cast(ops.logical_and(hits, mask), "float32")

@@ -29,7 +29,7 @@ def sharpened(model, seed, never=()):
         [rng.normal(scale=2.5 / w.shape[0] ** 0.5, size=w.shape) for w in model.weights]
     )
     ids = np.arange(tokenizer().vocabulary_size)
-    model.get_layer("decoder").head.logits.bias.assign(np.where(np.isin(ids, never), -50.0, 0.0))
+    model.get_layer("decoder").head.bias.assign(np.where(np.isin(ids, never), -50.0, 0.0))
     return model
 
 

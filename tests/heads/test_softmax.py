@@ -18,11 +18,11 @@ X = RNG.normal(size=(B, T, H)).astype("float32")
 def test_logits_equal_the_equation(readout_units):
     head = SoftmaxHead(V, readout_units)
     found = ops.convert_to_numpy(head(X))
-    *readout, kernel, bias = [ops.convert_to_numpy(w) for w in head.weights]
+    table, bias, *readout = [ops.convert_to_numpy(w) for w in head.weights]
     for b in range(B):
         for t in range(T):
             hidden = np.tanh(X[b, t] @ readout[0] + readout[1]) if readout_units else X[b, t]
-            np.testing.assert_allclose(found[b, t], hidden @ kernel + bias, rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(found[b, t], table @ hidden + bias, rtol=1e-4, atol=1e-6)
 
 
 def test_one_step_is_a_step_of_the_sequence():
@@ -34,14 +34,14 @@ def test_one_step_is_a_step_of_the_sequence():
 def test_logits_are_float32_under_mixed_precision():
     head = SoftmaxHead(V, R, dtype="mixed_bfloat16")
     assert head(X).dtype == "float32"
-    assert head.readout.compute_dtype == head.logits.compute_dtype == "bfloat16"
+    assert head.readout.compute_dtype == head.compute_dtype == "bfloat16"
 
 
 def test_dropout_comes_after_the_readout_and_only_in_training():
     """With W = I, what was dropped from the hidden layer shows as zeros among the logits."""
     head = SoftmaxHead(R, R, dropout=0.5, seed=1)
     head.build(X.shape)
-    head.logits.kernel.assign(np.eye(R))
+    head.own_table.assign(np.eye(R))
     plain = ops.convert_to_numpy(head(X))
     dropped = ops.convert_to_numpy(head(X, training=True))
     zero = dropped == 0

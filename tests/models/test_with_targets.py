@@ -1,0 +1,113 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from seqkeras.models import language_model, transformer_decoder, with_targets
+from seqkeras.models.heads import HEADS
+from seqkeras.models.language_model import carry_states
+from seqkeras.training.losses import TokenCrossentropy
+from seqkeras.training.metrics import Perplexity, TokenAccuracy, TokenLoss
+
+V = 12
+TOKENS = np.array([[2, 5, 6, 7], [2, 8, 0, 0]], "int32")
+TARGETS = np.array([[5, 6, 7, 2], [8, 2, 0, 0]], "int32")
+SMALL = {"embedding_dim": 6, "units": 6}
+INPUTS = [TOKENS, TARGETS]
+
+
+def compiled(model, *metrics):
+    model.compile(keras.optimizers.SGD(0.5), TokenCrossentropy(), metrics=list(metrics))
+    return model
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_losses_evaluate_as_logits_do(head):
+    model = language_model(V, head=head, samples=4, **SMALL)
+    of_logits = compiled(model, TokenLoss(), Perplexity())
+    wanted = of_logits.evaluate(TOKENS, TARGETS, verbose=0, return_dict=True)
+    of_losses = compiled(with_targets(model), TokenLoss(), Perplexity())
+    found = of_losses.evaluate(INPUTS, TARGETS, verbose=0, return_dict=True)
+    assert found == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_step_of_fit_trains_the_model_itself(head):
+    model = language_model(V, head=head, samples=8, **SMALL)
+    before = model.get_weights()
+    training = compiled(with_targets(model))
+    untrained = np.mean(ops.convert_to_numpy(training(INPUTS)))
+    training.fit(INPUTS, TARGETS, epochs=40, verbose=0)
+    assert np.mean(ops.convert_to_numpy(training(INPUTS))) < 0.7 * untrained
+    moved = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+    assert all(moved[: len(model.trainable_weights)])
+
+
+@pytest.mark.parametrize("head", ["softmax", "importance"])
+def test_full_softmax_and_what_comes_near_it_in_training(head):
+    """The full softmax trains on the loss of its logits; a sampled one draws anew each time."""
+    model = with_targets(language_model(V, head=head, samples=3, **SMALL))
+    exact = ops.convert_to_numpy(model(INPUTS))
+    twice = [ops.convert_to_numpy(model(INPUTS, training=True)) for _ in range(2)]
+    if head == "softmax":
+        np.testing.assert_allclose(twice, [exact, exact], rtol=1e-5)
+    else:
+        assert not np.array_equal(*twice)
+
+
+def test_carried_states_and_targets_go_together():
+    model = language_model(V, **SMALL)
+    whole = ops.convert_to_numpy(with_targets(model)(INPUTS))
+    carrying = with_targets(carry_states(model, streams=2))
+    parts = [
+        ops.convert_to_numpy(carrying([TOKENS[:, i : i + 2], TARGETS[:, i : i + 2]]))
+        for i in (0, 2)
+    ]
+    np.testing.assert_allclose(np.concatenate(parts, 1), whole, rtol=1e-5, atol=1e-6)
+
+
+def test_a_transformer_takes_targets_too():
+    options = {"layers": 1, "units": 8, "num_heads": 2, "hidden_units": 8, "dropout": 0.0}
+    model = transformer_decoder(V, tied_output=False, **options)
+    log_probs = ops.convert_to_numpy(ops.log_softmax(model(TOKENS)))
+    wanted = -np.take_along_axis(log_probs, TARGETS[..., None], -1)[..., 0] * (TARGETS > 0)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(with_targets(model)(INPUTS)), wanted, rtol=1e-5, atol=1e-6
+    )
+
+
+def test_a_model_without_a_head_is_told():
+    tokens = keras.Input((None,), dtype="int32")
+    model = keras.Model(tokens, keras.layers.Embedding(V, 4)(tokens), name="mine")
+    with pytest.raises(ValueError, match="VocabularyHead.*'mine' is Embedding"):
+        with_targets(model)
+
+
+def test_what_needs_logits_says_so():
+    model = with_targets(language_model(V, **SMALL))
+    smoothed = TokenCrossentropy(label_smoothing=0.1)
+    with pytest.raises(ValueError, match="label_smoothing: expected 0 .* got 0.1"):
+        smoothed(TARGETS, model(INPUTS))
+    with pytest.raises(ValueError, match="TokenAccuracy.*logits"):
+        TokenAccuracy().update_state(TARGETS, model(INPUTS))
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.tensorflow
+def test_saves_and_loads(head, tmp_path):
+    counts = list(range(V))
+    model = language_model(V, head=head, counts=counts, samples=4, **SMALL)
+    with_targets(model)  # the file holds the model alone, whatever else was made of its layers
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(loaded(TOKENS)), ops.convert_to_numpy(model(TOKENS))
+    )
+    assert loaded.layers[-1].get_config() == model.layers[-1].get_config()
+
+
+def test_ties_that_cannot_be_are_told():
+    with pytest.raises(ValueError, match="'adaptive' has no matrix"):
+        language_model(V, head="adaptive", tied_output=True, **SMALL)
+    with pytest.raises(ValueError, match="head: expected one of .* got 'softmaxx'"):
+        language_model(V, head="softmaxx", **SMALL)
