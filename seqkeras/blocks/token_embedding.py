@@ -10,20 +10,7 @@ import keras
 from keras import initializers, ops
 
 from seqkeras.constants import PAD
-from seqkeras.ops.bias import add_bias
-
-
-def vocabulary_logits(hidden, table, bias=None):
-    """Returns h E^T + b in float32, `(..., V)`, from h `(..., D)`, E `(V, D)` and b `(V,)`.
-
-    The product is made in h's dtype.
-    """
-    rows = ops.reshape(hidden, (-1, hidden.shape[-1]))
-    # In a graph the transpose is no copy: it becomes a flag of the product.
-    logits = ops.matmul(rows, ops.transpose(ops.cast(table, hidden.dtype)))
-    logits = ops.cast(logits, "float32")
-    logits = logits if bias is None else add_bias(logits, ops.cast(bias, "float32"))
-    return ops.reshape(logits, (*ops.shape(hidden)[:-1], table.shape[0]))
+from seqkeras.ops.linear_crossentropy import vocabulary_logits
 
 
 @keras.saving.register_keras_serializable(package="seqkeras")

@@ -13,9 +13,8 @@ import itertools
 import keras
 from keras import ops
 
-from seqkeras.blocks.token_embedding import vocabulary_logits
 from seqkeras.heads.base import VocabularyHead
-from seqkeras.ops.crossentropy import masked_crossentropy
+from seqkeras.ops.linear_crossentropy import linear_crossentropy, vocabulary_logits
 from seqkeras.ops.selected_rows import on_selected_rows
 
 
@@ -83,7 +82,9 @@ class AdaptiveSoftmaxHead(VocabularyHead):
         parts = [first[..., :size]]
         for index, tail in enumerate(self.tails):
             of_cluster = first[..., size + index, None]
-            parts.append(of_cluster + ops.log_softmax(_tail_logits(hidden, *tail)))
+            projection, table, bias = tail
+            logits = vocabulary_logits(_project(hidden, projection), table, bias)
+            parts.append(of_cluster + ops.log_softmax(logits))
         return ops.concatenate(parts, axis=-1)
 
     def _objective(self, rows, labels):
@@ -91,12 +92,14 @@ class AdaptiveSoftmaxHead(VocabularyHead):
         size = self.short_list[0].shape[0] - len(self.tails)
         for index, (begin, end) in enumerate(self.clusters):
             places = ops.where(_within(labels, begin, end), size + index, places)
-        losses = _losses(vocabulary_logits(rows, *self.short_list), places)
+        losses = linear_crossentropy(rows, *self.short_list, places)
         for (begin, end), tail in zip(self.clusters, self.tails, strict=True):
 
             def of_cluster(rows, labels, tail=tail, last=end - begin - 1):
+                projection, table, bias = tail
                 # Where all rows are computed, some labels are of other clusters.
-                return _losses(_tail_logits(rows, *tail), ops.clip(labels, 0, last))
+                labels = ops.clip(labels, 0, last)
+                return linear_crossentropy(_project(rows, projection), table, bias, labels)
 
             inside = _within(labels, begin, end)
             losses = losses + on_selected_rows(of_cluster, inside, rows, labels - begin)
@@ -110,10 +113,5 @@ def _within(labels, begin, end):
     return ops.logical_and(labels >= begin, labels < end)
 
 
-def _losses(logits, labels):
-    return masked_crossentropy(labels, logits, ops.ones_like(labels, dtype="bool"))
-
-
-def _tail_logits(hidden, projection, table, bias):
-    projected = ops.matmul(hidden, ops.cast(projection, hidden.dtype))
-    return vocabulary_logits(projected, table, bias)
+def _project(hidden, projection):
+    return ops.matmul(hidden, ops.cast(projection, hidden.dtype))

@@ -14,13 +14,14 @@ from keras import ops
 from seqkeras.constants import PAD
 from seqkeras.ops.crossentropy import masked_crossentropy
 from seqkeras.ops.masks import real_tokens, zero_masked
+from seqkeras.ops.selected_rows import on_selected_rows
 
 
 class VocabularyHead(keras.Layer):
     """Base of the output layers: hidden states to logits, or to the losses of given targets.
 
-    A subclass defines `_logits(hidden)`, and `_objective(rows, labels)` if it trains by something
-    else than -log p.
+    A subclass defines `_logits(hidden)` and `_objective(rows, labels)`. On TensorFlow, training
+    leaves the padding out.
 
     Args:
         vocabulary_size: int > 0. V.
@@ -57,8 +58,9 @@ class VocabularyHead(keras.Layer):
         if not training:
             return masked_crossentropy(targets, self._logits(hidden), mask)
         rows = ops.reshape(hidden, (-1, hidden.shape[-1]))
-        losses = self._objective(rows, ops.reshape(targets, (-1,)))
-        return ops.where(mask, ops.reshape(losses, ops.shape(targets)), 0.0)
+        real, labels = ops.reshape(mask, (-1,)), ops.reshape(targets, (-1,))
+        losses = on_selected_rows(self._objective, real, rows, labels)
+        return ops.reshape(losses, ops.shape(targets))
 
     def _hidden(self, inputs, training):
         """Returns what the vocabulary is multiplied with, from `(..., H)`."""
@@ -71,7 +73,7 @@ class VocabularyHead(keras.Layer):
 
     def _objective(self, rows, labels):
         """Returns float32 training losses `(N,)` of rows `(N, D)` and labels `(N,)`."""
-        return masked_crossentropy(labels, self._logits(rows), real_tokens(labels))
+        raise NotImplementedError
 
     def compute_output_spec(self, inputs, targets=None, training=False):
         del training

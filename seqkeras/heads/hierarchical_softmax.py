@@ -6,10 +6,10 @@ Conventions: a node's score speaks for its left child; -log p in nats.
 import keras
 from keras import ops
 
-from seqkeras.blocks.token_embedding import vocabulary_logits
 from seqkeras.heads.base import VocabularyHead
 from seqkeras.heads.trees import balanced_tree, huffman_tree
 from seqkeras.heads.word_counts import check_counts, word_weights
+from seqkeras.ops.linear_crossentropy import vocabulary_logits
 from seqkeras.ops.tree_softmax import leaf_log_probs, path_losses
 
 

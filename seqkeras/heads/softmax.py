@@ -10,8 +10,9 @@ Press & Wolf 2017 (arXiv:1608.05859): then both have one matrix, and it gets one
 import keras
 
 from seqkeras.blocks.dropout import Dropout
-from seqkeras.blocks.token_embedding import TokenEmbedding, vocabulary_logits
+from seqkeras.blocks.token_embedding import TokenEmbedding
 from seqkeras.heads.base import VocabularyHead
+from seqkeras.ops.linear_crossentropy import linear_crossentropy, vocabulary_logits
 
 
 @keras.saving.register_keras_serializable(package="seqkeras")
@@ -99,6 +100,9 @@ class SoftmaxHead(VocabularyHead):
 
     def _logits(self, hidden):
         return vocabulary_logits(hidden, self.table, self.bias)
+
+    def _objective(self, rows, labels):
+        return linear_crossentropy(rows, self.table, self.bias, labels)
 
     def get_config(self):
         config = {

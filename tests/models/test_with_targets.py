@@ -37,8 +37,8 @@ def test_a_step_of_fit_trains_the_model_itself(head):
     before = model.get_weights()
     training = compiled(with_targets(model))
     untrained = np.mean(ops.convert_to_numpy(training(INPUTS)))
-    training.fit(INPUTS, TARGETS, epochs=40, verbose=0)
-    assert np.mean(ops.convert_to_numpy(training(INPUTS))) < 0.7 * untrained
+    training.fit(INPUTS, TARGETS, epochs=80, verbose=0)
+    assert np.mean(ops.convert_to_numpy(training(INPUTS))) < 0.8 * untrained
     moved = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
     assert all(moved[: len(model.trainable_weights)])
 
