@@ -23,7 +23,8 @@ class AdaptiveSoftmaxHead(VocabularyHead):
     """A softmax whose rare words cost less: they have short vectors and are asked for when needed.
 
     Exact in training. The words must be sorted by falling frequency, as vocabularies are here. On
-    TensorFlow a cluster is computed for the tokens that fall into it; JAX computes all.
+    TensorFlow a cluster is computed for the tokens that fall into it, which XLA cannot do; JAX
+    computes all.
 
     Args:
         vocabulary_size: int > 0. V.
@@ -56,6 +57,7 @@ class AdaptiveSoftmaxHead(VocabularyHead):
             )
         if factor < 1.0:
             raise ValueError(f"factor: expected at least 1, got {factor}.")
+        self.supports_jit = keras.backend.backend() != "tensorflow"
         self.cutoffs = list(cutoffs)
         self.factor = factor
         self.clusters = list(itertools.pairwise(bounds[1:]))
@@ -87,7 +89,7 @@ class AdaptiveSoftmaxHead(VocabularyHead):
             parts.append(of_cluster + ops.log_softmax(logits))
         return ops.concatenate(parts, axis=-1)
 
-    def _objective(self, rows, labels):
+    def _objective(self, rows, labels, real):
         places = labels
         size = self.short_list[0].shape[0] - len(self.tails)
         for index, (begin, end) in enumerate(self.clusters):
@@ -101,7 +103,7 @@ class AdaptiveSoftmaxHead(VocabularyHead):
                 labels = ops.clip(labels, 0, last)
                 return linear_crossentropy(_project(rows, projection), table, bias, labels)
 
-            inside = _within(labels, begin, end)
+            inside = ops.logical_and(real, _within(labels, begin, end))
             losses = losses + on_selected_rows(of_cluster, inside, rows, labels - begin)
         return losses
 

@@ -14,14 +14,12 @@ from keras import ops
 from seqkeras.constants import PAD
 from seqkeras.ops.crossentropy import masked_crossentropy
 from seqkeras.ops.masks import real_tokens, zero_masked
-from seqkeras.ops.selected_rows import on_selected_rows
 
 
 class VocabularyHead(keras.Layer):
     """Base of the output layers: hidden states to logits, or to the losses of given targets.
 
-    A subclass defines `_logits(hidden)` and `_objective(rows, labels)`. On TensorFlow, training
-    leaves the padding out.
+    A subclass defines `_logits(hidden)` and `_objective(rows, labels, real)`.
 
     Args:
         vocabulary_size: int > 0. V.
@@ -59,7 +57,7 @@ class VocabularyHead(keras.Layer):
             return masked_crossentropy(targets, self._logits(hidden), mask)
         rows = ops.reshape(hidden, (-1, hidden.shape[-1]))
         real, labels = ops.reshape(mask, (-1,)), ops.reshape(targets, (-1,))
-        losses = on_selected_rows(self._objective, real, rows, labels)
+        losses = ops.where(real, self._objective(rows, labels, real), 0.0)
         return ops.reshape(losses, ops.shape(targets))
 
     def _hidden(self, inputs, training):
@@ -71,8 +69,11 @@ class VocabularyHead(keras.Layer):
         """Returns float32 logits `(..., V)` of hidden `(..., D)`."""
         raise NotImplementedError
 
-    def _objective(self, rows, labels):
-        """Returns float32 training losses `(N,)` of rows `(N, D)` and labels `(N,)`."""
+    def _objective(self, rows, labels, real):
+        """Returns float32 training losses `(N,)` of rows `(N, D)` and labels `(N,)`.
+
+        They are read where `real` `(N,)` is True. Elsewhere rows are zero and labels PAD.
+        """
         raise NotImplementedError
 
     def compute_output_spec(self, inputs, targets=None, training=False):

@@ -101,7 +101,8 @@ class SampledSoftmaxHead(SoftmaxHead):
         ids = ops.searchsorted(ops.convert_to_tensor(self._cumulative), uniform, side="right")
         return ops.minimum(ops.cast(ids, "int32"), self.vocabulary_size - 1)
 
-    def _objective(self, rows, labels):
+    def _objective(self, rows, labels, real):
+        del real
         drawn = self.draw()
         targets, samples, hits = candidate_scores(rows, labels, drawn, self.table, self.bias)
         if self.objective != "negative":

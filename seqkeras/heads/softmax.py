@@ -13,6 +13,7 @@ from seqkeras.blocks.dropout import Dropout
 from seqkeras.blocks.token_embedding import TokenEmbedding
 from seqkeras.heads.base import VocabularyHead
 from seqkeras.ops.linear_crossentropy import linear_crossentropy, vocabulary_logits
+from seqkeras.ops.selected_rows import on_selected_rows
 
 
 @keras.saving.register_keras_serializable(package="seqkeras")
@@ -101,8 +102,11 @@ class SoftmaxHead(VocabularyHead):
     def _logits(self, hidden):
         return vocabulary_logits(hidden, self.table, self.bias)
 
-    def _objective(self, rows, labels):
-        return linear_crossentropy(rows, self.table, self.bias, labels)
+    def _objective(self, rows, labels, real):
+        def losses(rows, labels):
+            return linear_crossentropy(rows, self.table, self.bias, labels)
+
+        return on_selected_rows(losses, real, rows, labels)
 
     def get_config(self):
         config = {

@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 
 from seqkeras.layers import AdaptiveSoftmaxHead
-from tests.contract import check_layer_contract, with_and_without_xla
+from tests.contract import check_layer_contract
 from tests.gradients import value_and_gradients
 
 V, H, CUTOFFS = 11, 8, (3, 7)
@@ -76,13 +76,11 @@ def test_without_clusters_it_is_a_softmax():
 
 
 @pytest.mark.covers("AdaptiveSoftmaxHead", kind="contract")
-@with_and_without_xla
-def test_contract(jit_compile):
+def test_contract():
     check_layer_contract(
         lambda: AdaptiveSoftmaxHead(V, CUTOFFS, factor=2.0),
         {"inputs": X},
         parameters=(H + 1) * 5 + H * 4 + 5 * 4 + H * 2 + 3 * 4,
-        jit_compile=jit_compile,
     )
 
 

@@ -55,6 +55,19 @@ def test_full_softmax_and_what_comes_near_it_in_training(head):
         assert not np.array_equal(*twice)
 
 
+@pytest.mark.slow
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("head", [name for name in HEADS if name != "adaptive"])
+def test_xla_compiles_the_training(head):
+    model = with_targets(language_model(V, head=head, samples=500, **SMALL))
+    losses = []
+    for jit_compile in (False, True):
+        model.compile(keras.optimizers.SGD(0.0), TokenCrossentropy(), jit_compile=jit_compile)
+        losses.append(model.fit(INPUTS, TARGETS, verbose=0).history["loss"][0])
+    rel = 1e-5 if head in ("softmax", "balanced", "huffman") else 0.3  # drawn anew
+    assert losses[1] == pytest.approx(losses[0], rel=rel)
+
+
 def test_carried_states_and_targets_go_together():
     model = language_model(V, **SMALL)
     whole = ops.convert_to_numpy(with_targets(model)(INPUTS))
