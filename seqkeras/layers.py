@@ -10,8 +10,10 @@ from seqkeras.attention.multi_head import MultiHeadAttention
 from seqkeras.attention.reinforce_loss import ReinforceLoss
 from seqkeras.attention.relative import RelativePositionBias
 from seqkeras.blocks.autoregressive_decoder import AutoregressiveDecoder
+from seqkeras.blocks.character_cnn import CharacterCNN
 from seqkeras.blocks.deep_bidirectional import DeepBidirectional
 from seqkeras.blocks.feed_forward import FeedForward
+from seqkeras.blocks.highway import Highway
 from seqkeras.blocks.layer_normalization import LayerNormalization
 from seqkeras.blocks.masking import PaddingMask, ReverseSequence
 from seqkeras.blocks.ngram import NGram
@@ -26,6 +28,7 @@ from seqkeras.blocks.set_attention import (
     PoolingByMultiheadAttention,
     SetAttentionBlock,
 )
+from seqkeras.blocks.spelled_embedding import SpelledEmbedding
 from seqkeras.blocks.token_embedding import TokenEmbedding
 from seqkeras.blocks.transformer_layer import TransformerLayer
 from seqkeras.blocks.transformer_stack import TransformerStack
@@ -53,6 +56,7 @@ from seqkeras.heads.adaptive_softmax import AdaptiveSoftmaxHead
 from seqkeras.heads.hierarchical_softmax import HierarchicalSoftmaxHead
 from seqkeras.heads.sampled_softmax import SampledSoftmaxHead
 from seqkeras.heads.softmax import SoftmaxHead
+from seqkeras.heads.spelled_softmax import SpelledSoftmaxHead
 
 __all__ = [
     "GRU",
@@ -66,6 +70,7 @@ __all__ = [
     "AutoregressiveDecoder",
     "BahdanauAttention",
     "Bidirectional",
+    "CharacterCNN",
     "DeepBidirectional",
     "DotAttention",
     "Elman",
@@ -77,6 +82,7 @@ __all__ = [
     "HalveTime",
     "HardAttention",
     "HierarchicalSoftmaxHead",
+    "Highway",
     "IRNNCell",
     "InducedSetAttentionBlock",
     "LSTMCell",
@@ -113,6 +119,8 @@ __all__ = [
     "SimpleRNNCell",
     "SinusoidalPositions",
     "SoftmaxHead",
+    "SpelledEmbedding",
+    "SpelledSoftmaxHead",
     "StackedRNNCells",
     "TokenEmbedding",
     "TransformerLayer",

@@ -9,6 +9,7 @@ from seqkeras.data.readers import available_splits, read_parallel, read_tfds, re
 from seqkeras.data.segments import SegmentBatches
 from seqkeras.data.sequence_batches import LabelledSequences, SequenceBatches, join_sequences
 from seqkeras.data.series import read_series_csv, read_series_npz
+from seqkeras.data.spelling import spell
 from seqkeras.data.tokenizers import (
     CharacterTokenizer,
     SubwordTokenizer,
@@ -45,5 +46,6 @@ __all__ = [
     "read_series_npz",
     "read_tfds",
     "read_tsv",
+    "spell",
     "train_tokenizer",
 ]

@@ -101,10 +101,14 @@ class SampledSoftmaxHead(SoftmaxHead):
         ids = ops.searchsorted(ops.convert_to_tensor(self._cumulative), uniform, side="right")
         return ops.minimum(ops.cast(ids, "int32"), self.vocabulary_size - 1)
 
+    def _look_up(self, words):
+        """Returns E_w `(M, D)` and b_w `(M,)` of words `(M,)`."""
+        return ops.take(self.table, words, axis=0), ops.take(self.bias, words, axis=0)
+
     def _objective(self, rows, labels, real):
         del real
         drawn = self.draw()
-        targets, samples, hits = candidate_scores(rows, labels, drawn, self.table, self.bias)
+        targets, samples, hits = candidate_scores(rows, labels, drawn, self._look_up)
         if self.objective != "negative":
             log_expected = ops.convert_to_tensor(self._log_shares) + np.log(self.samples)
             targets = targets - ops.take(log_expected, labels, axis=0)
@@ -112,8 +116,10 @@ class SampledSoftmaxHead(SoftmaxHead):
         return OBJECTIVES[self.objective](targets, samples, hits)
 
     def _logits(self, hidden):
-        logits = super()._logits(hidden)
-        return logits + self._log_shares if self.objective == "negative" else logits
+        return self._scores_to_logits(super()._logits(hidden))
+
+    def _scores_to_logits(self, scores):
+        return scores + self._log_shares if self.objective == "negative" else scores
 
     def get_config(self):
         config = {

@@ -23,21 +23,20 @@ from keras import ops
 from seqkeras.ops.masks import HIDDEN
 
 
-def candidate_scores(rows, labels, samples, table, bias):
+def candidate_scores(rows, labels, samples, look_up):
     """Returns float32 s_t `(N,)` and s_j `(N, k)`, and where a sample is the target, `(N, k)`.
 
     Args:
         rows: Float tensor `(N, D)`, h.
         labels: Integer tensor `(N,)`.
         samples: Integer tensor `(k,)`.
-        table: Float tensor `(V, D)`, E; its gradient touches the rows of these words only.
-        bias: Float tensor `(V,)`, b.
+        look_up: Function from words `(M,)` to E_w `(M, D)` and b_w `(M,)`.
     """
     labels, samples = ops.cast(labels, "int32"), ops.cast(samples, "int32")
     n = ops.shape(labels)[0]
     words = ops.concatenate([labels, samples], axis=0)
-    vectors = ops.cast(ops.take(table, words, axis=0), rows.dtype)
-    biases = ops.cast(ops.take(bias, words, axis=0), "float32")
+    vectors, biases = look_up(words)
+    vectors, biases = ops.cast(vectors, rows.dtype), ops.cast(biases, "float32")
     of_targets = ops.cast(ops.sum(rows * vectors[:n], axis=-1), "float32")
     of_samples = ops.cast(ops.matmul(rows, ops.transpose(vectors[n:])), "float32")
     hits = ops.equal(ops.expand_dims(labels, 1), ops.expand_dims(samples, 0))

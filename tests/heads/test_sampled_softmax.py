@@ -74,7 +74,9 @@ def test_all_words_as_candidates_are_the_full_softmax():
     """Each of them drawn once and expected once; values and gradients."""
 
     def sampled(rows, table, bias):
-        targets, samples, hits = candidate_scores(rows, LABELS, np.arange(V), table, bias)
+        targets, samples, hits = candidate_scores(
+            rows, LABELS, np.arange(V), lambda words: [ops.take(x, words, 0) for x in (table, bias)]
+        )
         return ops.sum(importance_loss(targets, samples, hits) * WEIGHTS)
 
     def full(rows, table, bias):
