@@ -12,6 +12,7 @@ export; the settings stand in language_model_config.py. Copy both and change wha
 """
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +32,9 @@ from pipelines.start_run import seed_run, take_weights
 from seqkeras import models
 from seqkeras.constants import END
 from seqkeras.data.segments import SegmentBatches
+from seqkeras.data.spelling import RESERVED, spell
 from seqkeras.data.tokenizers import load_tokenizer, train_tokenizer
+from seqkeras.layers import CharacterCNN, SpelledEmbedding, SpelledSoftmaxHead
 from seqkeras.models.language_model import carry_states
 from seqkeras.serving.text_scorers import TextScorer
 from seqkeras.training.adam import Adam
@@ -110,10 +113,52 @@ def _tokenizer(config, run, lines):
     return tokenizer
 
 
-def build_model(config, vocabulary_size, counts=None):
-    """Returns the untrained `keras.Model`, tokens to logits; `counts` `(V,)` are of its words."""
-    settings = dataclasses.asdict(config.model)
-    return models.language_model(vocabulary_size, counts=counts, **settings)
+def build_model(config, vocabulary, counts=None):
+    """Returns the untrained `keras.Model`, tokens to logits.
+
+    Args:
+        config: `Config`.
+        vocabulary: List of str, the words.
+        counts: `(V,)`, how often each occurs in the training split, for the output layers that ask.
+    """
+    settings = config.model
+    embedding, head = None, settings.head
+    if "characters" in (settings.inputs, settings.head):
+        spellings, alphabet = spell(vocabulary, max_length=settings.characters.max_length)
+    if settings.inputs == "characters":
+        embedding = SpelledEmbedding(spellings, character_network(settings, alphabet))
+    if settings.head == "characters":
+        network = character_network(settings, alphabet, output_dim=settings.units)
+        head = functools.partial(
+            SpelledSoftmaxHead,
+            spellings=spellings,
+            network=network,
+            correction_dim=settings.correction_dim,
+            counts=counts,
+            samples=settings.samples,
+            name="head",
+        )
+    return models.language_model(
+        len(vocabulary),
+        settings.cell,
+        settings.embedding_dim,
+        settings.units,
+        settings.layers,
+        settings.dropout,
+        settings.tied_output,
+        embedding,
+        head,
+        counts=counts,
+        samples=settings.samples,
+    )
+
+
+def character_network(settings, alphabet, output_dim=None):
+    """Returns the layer from the characters of words to vectors."""
+    sizes = settings.characters
+    filters = {width: width * sizes.filters for width in range(1, sizes.widths + 1)}
+    characters = len(alphabet) + RESERVED
+    return CharacterCNN(characters, sizes.dim, filters, sizes.highways, output_dim)
 
 
 def train(config: Config):
@@ -128,7 +173,7 @@ def _train(config, run):
     seed_run(config)
     datasets = make_datasets(config)
     settings = config.training
-    trained = build_model(config, datasets.tokenizer.vocabulary_size, datasets.counts)
+    trained = build_model(config, datasets.tokenizer.vocabulary, datasets.counts)
     print(f"{config.model.cell}: {trained.count_params():,} parameters", flush=True)
     start_weights(config, trained)
     model = models.with_targets(carry_states(trained, config.data.streams))

@@ -7,7 +7,7 @@ from seqkeras.models.cells import CELLS
 from seqkeras.models.heads import HEADS
 
 CellName = Literal[tuple(CELLS)]
-HeadName = Literal[HEADS]
+HeadName = Literal[(*HEADS, "characters")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +37,22 @@ class Data:
 
 
 @dataclasses.dataclass(frozen=True)
+class Characters:
+    """The network that reads how a word is spelled; see `seqkeras.layers.CharacterCNN`."""
+
+    dim: int = 15
+    """Size of a character's vector."""
+    widths: int = 6
+    """Filters are 1 to so many characters wide."""
+    filters: int = 25
+    """How many filters of width 1; of width w there are w times as many."""
+    highways: int = 1
+    """Highway layers on top."""
+    max_length: int = 30
+    """Most characters of a word, its begin and end among them."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Model:
     """What is trained; see `seqkeras.models.language_model`."""
 
@@ -47,14 +63,21 @@ class Model:
     layers: int = 1
     dropout: float = 0.1
     """Rate on embeddings, between layers and before the softmax."""
+    inputs: Literal["words", "characters"] = "words"
+    """A table of vectors, or vectors made of each word's characters, whose size is the number of
+    filters; `embedding_dim` is not read then."""
+    characters: Characters = Characters()
     tied_output: bool = False
     """One matrix for embeddings and output."""
     head: HeadName = "softmax"
     """The output layer. importance, nce, negative and blackout train on samples of the vocabulary,
-    balanced and huffman on the way down a tree, adaptive on short vectors for rare words. Each is
-    evaluated exactly; the training loss of a sampled one is no log-probability."""
+    balanced and huffman on the way down a tree, adaptive on short vectors for rare words,
+    characters on samples whose vectors are made of characters. Each is evaluated exactly; the
+    training loss of a sampled one is no log-probability."""
     samples: int = 1024
     """Words that a sampled output layer draws for a batch."""
+    correction_dim: int | None = 128
+    """Size of what tells words of near spellings apart in an output of characters."""
 
 
 @dataclasses.dataclass(frozen=True)

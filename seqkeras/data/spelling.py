@@ -6,7 +6,7 @@
 import numpy as np
 
 NOTHING, BEGIN, END, OTHER = range(4)
-_FIRST = 4
+RESERVED = 4  # the number of the first character of an alphabet
 
 
 def spell(words, alphabet=None, max_length=None):
@@ -38,7 +38,7 @@ def spell(words, alphabet=None, max_length=None):
         raise ValueError(f"max_length: expected at least 3 (begin, one, end), got {max_length}.")
     if alphabet is None:
         alphabet = sorted(set("".join(words)))
-    numbers = {character: _FIRST + i for i, character in enumerate(alphabet)}
+    numbers = {character: RESERVED + i for i, character in enumerate(alphabet)}
     length = 2 + max(map(len, words))
     length = length if max_length is None else min(length, max_length)
     spellings = np.full((len(words), length), NOTHING, np.int32)

@@ -25,6 +25,7 @@ def language_model(
     layers=2,
     dropout=0.0,
     tied_output=False,
+    embedding=None,
     head="softmax",
     **head_options,
 ):
@@ -42,6 +43,8 @@ def language_model(
         dropout: Rate on the embeddings, between layers and before the softmax.
         tied_output: If True, W is the matrix of the embedding (Press & Wolf 2017,
             arXiv:1608.05859); then `embedding_dim` must be `units`.
+        embedding: None, or a layer from tokens to vectors in place of a table, such as
+            `SpelledEmbedding`; `embedding_dim` is not read then.
         head: The output layer: a name of `seqkeras.models.heads.HEADS`, or a function
             `vocabulary_size -> head`.
         head_options: `counts` and `samples` of `make_head`.
@@ -64,6 +67,8 @@ def language_model(
     """
     if layers < 1:
         raise ValueError(f"layers: expected at least 1, got {layers}.")
+    if tied_output and embedding is not None:
+        raise ValueError("tied_output: expected embedding=None, whose table is the output matrix.")
     if tied_output and embedding_dim != units:
         raise ValueError(
             "tied_output: expected embedding_dim to be units, as the output matrix is the "
@@ -71,7 +76,7 @@ def language_model(
         )
 
     # layers
-    embedding = TokenEmbedding(vocabulary_size, embedding_dim)
+    embedding = embedding or TokenEmbedding(vocabulary_size, embedding_dim)
     rnns = [
         RNN(make_cell(cell, units), return_sequences=True, name=f"rnn_{index}")
         for index in range(layers)

@@ -13,7 +13,7 @@ import pytest
 
 from pipelines import language_model
 from pipelines.corpora import encode_corpus, read_corpus
-from pipelines.language_model_config import PRESETS, Config, Data, Model, Training
+from pipelines.language_model_config import PRESETS, Characters, Config, Data, Model, Training
 from pipelines.language_model_mixture import Mix, hidden_states
 from pipelines.language_model_report import score_stream
 from pipelines.log_lines import make_anomalies, make_log
@@ -36,6 +36,7 @@ answer = score(text=tf.constant(json.load(sys.stdin)))
 print(json.dumps(answer["log_probability"].numpy().tolist()))
 """
 RNG = np.random.default_rng(7)
+WORDS = [f"w{i}" for i in range(500)]
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,25 @@ def test_smoke_preset_learns(tmp_path):
     assert history["val_perplexity"][-1] < 6  # of 60 tokens
     results = language_model.evaluate(language_model.Evaluate(config.run, ("test",)))
     assert results["test"]["perplexity"] == pytest.approx(history["val_perplexity"][-1], rel=0.2)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Model(head="importance", samples=20, tied_output=True),
+        Model(head="huffman"),
+        Model(inputs="characters", head="characters", characters=Characters(dim=4, filters=3)),
+    ],
+    ids=["sampled", "huffman", "characters"],
+)
+def test_other_inputs_and_outputs_learn_and_load(model, folder, tmp_path):
+    model = dataclasses.replace(model, cell="gru", units=8, embedding_dim=8, dropout=0.0)
+    config = small_config(folder, tmp_path / "run", learning_rate=0.05)
+    config = dataclasses.replace(config, model=model)
+    history = language_model.train(config).history
+    results = language_model.evaluate(language_model.Evaluate(config.run, ("valid",)))
+    assert results["valid"]["perplexity"] < 3  # of 9 tokens
+    assert results["valid"]["perplexity"] == pytest.approx(min(history["val_perplexity"]), rel=0.1)
 
 
 def test_a_run_holds_everything(trained):
@@ -158,7 +178,7 @@ def test_a_mixture_wants_one_vocabulary(trained, tmp_path):
 
 def test_the_rate_falls_after_the_epochs_it_is_held(folder, tmp_path):
     config = small_config(folder, tmp_path, optimizer="sgd", epochs=5, hold_epochs=2)
-    model = language_model.build_model(config, 9)
+    model = language_model.build_model(config, WORDS[:9])
     language_model.compile_model(config, model, steps_per_epoch=10)
     rate = model.optimizer.inner_optimizer._learning_rate
     rates = [float(rate(step)) for step in (0, 19, 20, 29, 30, 49)]
@@ -167,7 +187,7 @@ def test_the_rate_falls_after_the_epochs_it_is_held(folder, tmp_path):
 
 def test_uniform_weights_are_uniform(folder, tmp_path):
     config = small_config(folder, tmp_path, uniform_weights=0.1)
-    model = language_model.build_model(config, 500)
+    model = language_model.build_model(config, WORDS)
     language_model.start_weights(config, model)
     for weight in model.get_weights():
         assert np.abs(weight).max() <= 0.1
