@@ -170,7 +170,7 @@ def test_predict_reads_csv_from_files_and_standard_input(
     rows = [line.split(",") for line in (series_folder / "test.csv").read_text().splitlines()]
     unlabelled = "".join(",".join([row[0], *row[2:]]) + "\n" for row in rows)
     from_file = command("predict", "--saved-model", exported, "--files", series_folder / "test.csv")
-    from_stdin = command("predict", "--saved-model", exported.parent, input=unlabelled)
+    from_stdin = command("predict", "--saved-model", exported.parent, stdin=unlabelled)
     assert from_file.returncode == 0, from_file.stderr
     assert from_stdin.stdout == from_file.stdout
     samples = (trained.samples / "test.tsv").read_text().splitlines()[1:]
@@ -200,7 +200,7 @@ def test_text_from_tsv_to_a_stranger(text_folder, tmp_path):
     assert labels[:2] == ["fruit", "beast"]
     wanted = [answer["probabilities"] for answer in ours]
     np.testing.assert_allclose(probabilities, wanted, rtol=1e-4)
-    shown = command("predict", "--saved-model", path, "--probabilities", input="the Apple\n\n")
+    shown = command("predict", "--saved-model", path, "--probabilities", stdin="the Apple\n\n")
     assert shown.stdout.splitlines()[0].startswith("fruit\tbeast 0.")
     assert len(shown.stdout.splitlines()) == 2  # an empty line is an empty text
     card = (path / "README.md").read_text("utf-8")

@@ -237,7 +237,7 @@ def test_predict_prints_perplexities(exported, folder):
     done = command("predict", "--saved-model", exported, "--files", folder / "test.txt")
     rows = [line.split("\t") for line in done.stdout.splitlines()]
     assert [row[1] for row in rows] == (folder / "test.txt").read_text().splitlines()
-    done = command("predict", "--saved-model", exported, "--tokens", input="the bird\n")
+    done = command("predict", "--saved-model", exported, "--tokens", stdin="the bird\n")
     assert " </s>:-" in done.stdout
     assert "<unk>:-" in done.stdout
 

@@ -159,7 +159,7 @@ def test_predict_answers_lines(trained, tmp_path):
     answers = [float(line) for line in from_file.stdout.splitlines()]
     assert len(answers) == 3
     assert answers[0] == pytest.approx(answers[1], rel=1e-4)  # in any order
-    wrong = command("predict", "--saved-model", path.parent, input="1 2\n1 x\n")
+    wrong = command("predict", "--saved-model", path.parent, stdin="1 2\n1 x\n")
     assert wrong.returncode == 2
     assert "standard input, line 2: expected a set such as '1.5 1.5'" in wrong.stderr
     for line in ("", "1,2 3", "1 nan"):
@@ -175,7 +175,7 @@ def test_a_file_of_sets_and_two_targets(file, tmp_path):
     assert scores["test"]["mae"] < scores["constant answer"]["mae"]
     output = tmp_path / "saved_models" / "products"
     path = set_regression.export(set_regression.Export(run=config.run, output=str(output)))
-    shown = command("predict", "--saved-model", path, input="1,2 3,4\n")
+    shown = command("predict", "--saved-model", path, stdin="1,2 3,4\n")
     assert len(shown.stdout.split("\t")) == 2, shown.stderr
 
 

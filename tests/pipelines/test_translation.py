@@ -133,14 +133,14 @@ def test_predict_reads_files_and_standard_input(exported, folder, tmp_path):
     from_file = command("predict", "--saved-model", exported, "--files", folder / "test.aa")
     assert from_file.returncode == 0, from_file.stderr
     from_stdin = command(
-        "predict", "--saved-model", exported.parent, input=(folder / "test.aa").read_text()
+        "predict", "--saved-model", exported.parent, stdin=(folder / "test.aa").read_text()
     )
     assert from_file.stdout == from_stdin.stdout
     assert len(from_file.stdout.splitlines()) == 20
     alignments = tmp_path / "alignments"
     n_best = command(
         "predict", "--saved-model", exported, "--n-best", "--scores", "--alignments", alignments,
-        input="zwei\n",
+        stdin="zwei\n",
     )  # fmt: skip
     scores = [float(line.split("\t")[0]) for line in n_best.stdout.splitlines() if line]
     assert len(scores) > 1
@@ -209,7 +209,7 @@ def test_without_attention_all_but_alignments(folder, tmp_path):
     )
     assert set(load_signatures(path)) == {"translate", "n_best", "score"}
     refused = command(
-        "predict", "--saved-model", path, "--alignments", tmp_path / "maps", input="zwei\n"
+        "predict", "--saved-model", path, "--alignments", tmp_path / "maps", stdin="zwei\n"
     )
     assert refused.returncode == 2
     assert "without attention" in refused.stderr
