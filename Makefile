@@ -11,8 +11,6 @@ BIN := $(VENV)/bin
 TRANSLATION := $(BIN)/python -m pipelines.translation
 # One thread a process: the processes already keep every core busy.
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations 25 --durations-min 5
-# Folders whose code runs on any backend of Keras.
-PORTABLE := $(wildcard tests/ops tests/attention tests/cells tests/blocks tests/heads tests/keras_drop_in)
 
 .PHONY: help venv demo test check lint format reproduce clean
 
@@ -41,8 +39,11 @@ demo: $(VENV)/.runtime  ## train on generated dates, evaluate, export, translate
 test: $(VENV)/.development  ## the tests: within 10 minutes on 2 cores
 	$(PYTEST) -m "not slow"
 
+# On JAX: all of the numerics, and every layer's contract and oracle. The other tests of layers also
+# pass there: KERAS_BACKEND=jax pytest tests/cells.
 check: $(VENV)/.development  ## what takes longer: the layers on JAX, then the slow tests
-	KERAS_BACKEND=jax $(PYTEST) -m "not slow" $(PORTABLE)
+	KERAS_BACKEND=jax $(PYTEST) -m "not slow" tests/ops tests/keras_drop_in
+	KERAS_BACKEND=jax $(PYTEST) -m "covers and not slow" tests/attention tests/blocks tests/cells tests/heads
 	$(PYTEST) -m slow
 
 lint: $(VENV)/.development  ## style and likely bugs

@@ -19,6 +19,7 @@ from seqkeras.data.readers import read_parallel
 from seqkeras.data.tokenizers import SubwordTokenizer
 from seqkeras.models.attention_seq2seq import attention_seq2seq
 from seqkeras.models.transformer import PRESETS, transformer
+from seqkeras.models.with_targets import with_targets
 from seqkeras.training.adam import Adam
 from seqkeras.training.losses import TokenCrossentropy
 from seqkeras.training.optimizer import GuardedOptimizer
@@ -44,12 +45,13 @@ def build_transformer(vocabulary_size):
     """Returns the tiny Transformer: pre-norm, one matrix for source, target and output."""
     settings = PIPELINE.training
     model = transformer(vocabulary_size, vocabulary_size, shared_embedding=True, **PRESETS["tiny"])
+    model = with_targets(model, settings.label_smoothing)
     adam = Adam(
         build_schedule(settings.schedule, settings.learning_rate, settings.warmup_steps),
         beta_2=settings.beta_2,
     )
     optimizer = GuardedOptimizer(adam, clip_norm=settings.clip_norm)
-    return _compiled(model, optimizer, TokenCrossentropy(settings.label_smoothing))
+    return _compiled(model, optimizer, TokenCrossentropy())
 
 
 BUILDERS = {"recurrent": build_recurrent, "transformer": build_transformer}
@@ -65,7 +67,9 @@ def read_batches(data, subwords, model):
     tokenizer = SubwordTokenizer.from_sentencepiece(subwords)
     pairs = read_parallel(data, "train", "en", "de")
     encoded, _ = encode_pairs(pairs, tokenizer, tokenizer, MAX_LENGTH)
-    return tokenizer.vocabulary_size, TokenBatches(encoded, TOKENS_PER_BATCH[model], seed=42)
+    return tokenizer.vocabulary_size, TokenBatches(
+        encoded, TOKENS_PER_BATCH[model], seed=42, feed_targets=model == "transformer"
+    )
 
 
 class Decoder:

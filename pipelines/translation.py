@@ -78,8 +78,8 @@ def make_datasets(config):
         )
         print(lengths, flush=True)
         encoded.append(rows)
-    batches = TokenBatches(encoded[0], data.tokens_per_batch, config.seed)
-    validation = TokenBatches(encoded[1], data.tokens_per_batch, config.seed)
+    options = {"seed": config.seed, "feed_targets": config.model.family == "transformer"}
+    batches, validation = (TokenBatches(x, data.tokens_per_batch, **options) for x in encoded)
     print(
         f"{batches.steps_per_epoch} batches an epoch, {batches.padding_share():.1%} padding; "
         f"vocabularies of {source_tokenizer.vocabulary_size} and "
@@ -200,30 +200,40 @@ def _train(config, run):
     )
     print(f"{config.model.family}: {model.count_params():,} parameters", flush=True)
     take_weights(config, model)
-    compile_model(config, model, datasets.batches.steps_per_epoch)
+    trainee = training_model(config, model)
+    loss = compile_model(config, trainee, datasets.batches.steps_per_epoch)
     checkpointing = Checkpointing(
         run.checkpoints, config.training.checkpoint_steps, keep_best=config.training.average
     )
     history = fit(
-        model,
+        trainee,
         datasets.batches,
         config.training.epochs,
-        make_callbacks(config, run, model, datasets, checkpointing),
+        make_callbacks(config, run, model, datasets, checkpointing, loss),
         datasets.validation,
         checkpointing,
         config.resume,
     )
-    average_checkpoints(checkpointing.epoch_paths(), model)  # the mean of the best epochs
+    average_checkpoints(checkpointing.epoch_paths(), trainee)  # the mean of the best epochs
     finish_run(run, model, history)
     return history
 
 
+def training_model(config, model):
+    """Returns what is trained: of a Transformer a model of the same layers that gives losses."""
+    if config.model.family != "transformer":
+        return model
+    return models.with_targets(model, config.training.label_smoothing)
+
+
 def compile_model(config, model, steps_per_epoch):
-    """Gives the model its optimizer, loss and metrics."""
+    """Gives the model its optimizer, loss and metrics; returns the loss."""
     settings = config.training
+    gives_losses = len(model.output.shape) == 2
+    smoothing = 0.0 if gives_losses else settings.label_smoothing  # else the losses have it
     updates = settings.epochs * steps_per_epoch // settings.accumulate_steps
     warmup = 0 if settings.schedule == "constant" else min(settings.warmup_steps, updates // 2)
-    loss = TokenCrossentropy(settings.label_smoothing)
+    loss = TokenCrossentropy(smoothing)
     optimizer = GuardedOptimizer(
         Adam(
             build_schedule(settings.schedule, settings.learning_rate, warmup, updates),
@@ -233,8 +243,11 @@ def compile_model(config, model, steps_per_epoch):
         accumulate_steps=settings.accumulate_steps,
         batch_weight=loss.token_count,
     )
-    metrics = [TokenLoss(settings.label_smoothing), Perplexity(), TokenAccuracy(), PaddingShare()]
+    metrics = [TokenLoss(smoothing), Perplexity(), PaddingShare()]
+    if not gives_losses:
+        metrics.append(TokenAccuracy())
     model.compile(optimizer, loss, metrics=metrics, jit_compile=False)
+    return loss
 
 
 @dataclasses.dataclass(frozen=True)

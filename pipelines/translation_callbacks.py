@@ -16,15 +16,16 @@ from seqkeras.training.callbacks import (
 )
 
 
-def make_callbacks(config, run, model, datasets, checkpointing):
+def make_callbacks(config, run, model, datasets, checkpointing, loss):
     """Returns the callbacks of a training.
 
     Args:
         config: `Config` of the run.
         run: `RunDirectory`.
-        model: The compiled `keras.Model`.
+        model: The `keras.Model` that translates.
         datasets: `Datasets` of translation.py.
         checkpointing: `Checkpointing` that `fit` writes by.
+        loss: `TokenCrossentropy` of the training.
     """
     greedy = dataclasses.replace(config.decoding, beam_size=1, n_best=1, coverage_penalty=0.0)
     parts = models.decoding_parts(model)
@@ -38,7 +39,7 @@ def make_callbacks(config, run, model, datasets, checkpointing):
     sources, references = map(list, zip(*datasets.validation_pairs[:4], strict=True))
     callbacks = [
         StopOnNonFinite(checkpointing.last_path),
-        Progress(model.loss.token_count),
+        Progress(loss.token_count),
         EarlyStopping(config.training.patience),
         TensorBoardLogger(
             run.logs,

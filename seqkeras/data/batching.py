@@ -30,6 +30,7 @@ class TokenBatches(PlannedBatches):
         tokens_per_batch: int. The most padded positions of a batch: neither `source` nor
             `target_in` is larger.
         seed: int, not negative. Draws the shuffling of all epochs.
+        feed_targets: If True, x also has y, as "targets", for a model `with_targets`.
 
     Attributes:
         steps_per_epoch: int. The number of batches of every epoch of `dataset`.
@@ -53,10 +54,11 @@ class TokenBatches(PlannedBatches):
     `model.fit(batches.dataset(), steps_per_epoch=batches.steps_per_epoch, shuffle=False)`.
     """
 
-    def __init__(self, encoded, tokens_per_batch, seed):
+    def __init__(self, encoded, tokens_per_batch, seed, feed_targets=False):
         _check_budget(encoded, tokens_per_batch)
         lengths = (encoded.source_lengths, encoded.target_lengths)
         super().__init__(Planner(*lengths, tokens_per_batch, seed))
+        self._feed_targets = feed_targets
         with tf.device("CPU"):  # where tf.data runs, also on a machine with an accelerator
             self._source = _ragged(encoded.source_values, encoded.source_splits)
             self._target = _ragged(encoded.target_values, encoded.target_splits)
@@ -68,7 +70,8 @@ class TokenBatches(PlannedBatches):
         shifted = tf.concat([start, y[:, :-1]], axis=1)
         # In a row shorter than T the shift leaves END as an input whose answer is PAD: drop it.
         target_in = tf.where(y == PAD, PAD, shifted)
-        return {"source": source, "target_in": target_in}, y
+        x = {"source": source, "target_in": target_in}
+        return (x | {"targets": y} if self._feed_targets else x), y
 
 
 def _ragged(values, splits):

@@ -89,7 +89,8 @@ class AdaptiveSoftmaxHead(VocabularyHead):
             parts.append(of_cluster + ops.log_softmax(logits))
         return ops.concatenate(parts, axis=-1)
 
-    def _objective(self, rows, labels, real):
+    def _objective(self, rows, labels, real, smoothing):
+        del smoothing
         places = labels
         size = self.short_list[0].shape[0] - len(self.tails)
         for index, (begin, end) in enumerate(self.clusters):

@@ -19,7 +19,7 @@ from seqkeras.ops.masks import real_tokens, zero_masked
 class VocabularyHead(keras.Layer):
     """Base of the output layers: hidden states to logits, or to the losses of given targets.
 
-    A subclass defines `_logits(hidden)` and `_objective(rows, labels, real)`.
+    A subclass defines `_logits(hidden)` and `_objective(rows, labels, real, smoothing)`.
 
     Args:
         vocabulary_size: int > 0. V.
@@ -27,6 +27,8 @@ class VocabularyHead(keras.Layer):
     Call arguments:
         inputs: Float tensor `(B, T, H)` or `(B, H)`.
         targets: None, or integer tensor `(B, T)` or `(B,)`, PAD where nothing counts.
+        label_smoothing: float in [0, 1), the share of the target that training gives evenly to all
+            words.
         training: If True, the losses are what the head learns by.
 
     Returns:
@@ -36,8 +38,11 @@ class VocabularyHead(keras.Layer):
     Masking: the mask is passed on. What stands where the target is PAD changes no loss.
 
     Raises:
-        ValueError: if V is not positive, or targets do not fit the inputs.
+        ValueError: if V is not positive, targets do not fit the inputs, or a head that does not see
+            all words is to smooth labels.
     """
+
+    smooths = False
 
     def __init__(self, vocabulary_size, **kwargs):
         super().__init__(**kwargs)
@@ -48,7 +53,7 @@ class VocabularyHead(keras.Layer):
         self.vocabulary_size = vocabulary_size
         self.supports_masking = True
 
-    def call(self, inputs, targets=None, training=False):
+    def call(self, inputs, targets=None, label_smoothing=0.0, training=False):
         if targets is None:
             return self._logits(self._hidden(inputs, training))
         mask = real_tokens(targets)
@@ -57,7 +62,7 @@ class VocabularyHead(keras.Layer):
             return masked_crossentropy(targets, self._logits(hidden), mask)
         rows = ops.reshape(hidden, (-1, hidden.shape[-1]))
         real, labels = ops.reshape(mask, (-1,)), ops.reshape(targets, (-1,))
-        losses = ops.where(real, self._objective(rows, labels, real), 0.0)
+        losses = ops.where(real, self._objective(rows, labels, real, label_smoothing), 0.0)
         return ops.reshape(losses, ops.shape(targets))
 
     def _hidden(self, inputs, training):
@@ -69,14 +74,14 @@ class VocabularyHead(keras.Layer):
         """Returns float32 logits `(..., V)` of hidden `(..., D)`."""
         raise NotImplementedError
 
-    def _objective(self, rows, labels, real):
+    def _objective(self, rows, labels, real, smoothing):
         """Returns float32 training losses `(N,)` of rows `(N, D)` and labels `(N,)`.
 
         They are read where `real` `(N,)` is True. Elsewhere rows are zero and labels PAD.
         """
         raise NotImplementedError
 
-    def compute_output_spec(self, inputs, targets=None, training=False):
+    def compute_output_spec(self, inputs, targets=None, label_smoothing=0.0, training=False):
         del training
         leading = inputs.shape[:-1]
         if targets is None:
@@ -89,6 +94,11 @@ class VocabularyHead(keras.Layer):
             raise ValueError(
                 f"{self.name}: expected targets of integers and of the shape {tuple(leading)} "
                 f"(PAD, {PAD}, where nothing counts), got {targets.dtype} of shape {tuple(given)}."
+            )
+        if label_smoothing and not self.smooths:
+            raise ValueError(
+                f"label_smoothing: expected 0, got {label_smoothing}. {type(self).__name__} does "
+                "not see all words in training; a full softmax does."
             )
         return keras.KerasTensor(given, dtype="float32")
 

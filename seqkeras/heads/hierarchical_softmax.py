@@ -67,8 +67,8 @@ class HierarchicalSoftmaxHead(VocabularyHead):
         rows = leaf_log_probs(ops.reshape(scores, (-1, self.vocabulary_size - 1)), self.ways)
         return ops.reshape(rows, (*ops.shape(hidden)[:-1], self.vocabulary_size))
 
-    def _objective(self, rows, labels, real):
-        del real
+    def _objective(self, rows, labels, real, smoothing):
+        del real, smoothing
         return path_losses(rows, labels, self.ways.nodes, self.ways.turns, self.table, self.bias)
 
     def get_config(self):

@@ -89,6 +89,8 @@ class SampledSoftmaxHead(SoftmaxHead):
         self._cumulative = np.cumsum(shares).astype(np.float32)
         self.sampling_seed = keras.random.SeedGenerator(self.seed)
 
+    smooths = False
+
     def _bias_initializer(self):
         # NCE takes exp(s) for p(w | h) itself: it begins with V words that are equally likely.
         if self.objective == "nce":
@@ -105,8 +107,8 @@ class SampledSoftmaxHead(SoftmaxHead):
         """Returns E_w `(M, D)` and b_w `(M,)` of words `(M,)`."""
         return ops.take(self.table, words, axis=0), ops.take(self.bias, words, axis=0)
 
-    def _objective(self, rows, labels, real):
-        del real
+    def _objective(self, rows, labels, real, smoothing):
+        del real, smoothing
         drawn = self.draw()
         targets, samples, hits = candidate_scores(rows, labels, drawn, self._look_up)
         if self.objective != "negative":

@@ -25,8 +25,8 @@ class SoftmaxHead(VocabularyHead):
         readout_units: Size of the tanh layer before the logits, or None for none.
         dropout: Rate in [0, 1) on what enters the last matmul.
         tied_to: A `TokenEmbedding` or `keras.layers.Embedding` of V tokens, whose matrix is W, or
-            None. What enters the last matmul must have the size of its vectors. A bias is the
-            head's own.
+            None. What enters the last matmul must have the size of its vectors.
+        use_bias: If True, there is a bias b: that of the embedding if it has one, else the head's.
         seed: int or None, of the dropout.
 
     Call arguments and returns: as in `VocabularyHead`; logits are float32 also under mixed
@@ -52,14 +52,24 @@ class SoftmaxHead(VocabularyHead):
     (TensorShape([2, 3, 10]), 2)
     """
 
+    smooths = True
+
     def __init__(
-        self, vocabulary_size, readout_units=None, dropout=0.0, tied_to=None, seed=None, **kwargs
+        self,
+        vocabulary_size,
+        readout_units=None,
+        dropout=0.0,
+        tied_to=None,
+        use_bias=True,
+        seed=None,
+        **kwargs,
     ):
         super().__init__(vocabulary_size, **kwargs)
         if tied_to is not None and not isinstance(tied_to, TokenEmbedding | keras.layers.Embedding):
             raise ValueError(f"tied_to: expected an embedding layer or None, got {tied_to!r}.")
         self.readout_units = readout_units
         self.tied_to = tied_to
+        self.use_bias = use_bias
         self.seed = seed
         self.readout = (
             keras.layers.Dense(readout_units, "tanh", dtype=self.dtype_policy, name="readout")
@@ -85,7 +95,10 @@ class SoftmaxHead(VocabularyHead):
                 f"{self.name}: expected a tied embedding of shape {expected}, got {tuple(table)}. "
                 "Make the vocabularies equal; readout_units can bring h to the size of the vectors."
             )
-        self.bias = self.add_weight((self.vocabulary_size,), self._bias_initializer(), name="bias")
+        self.bias = getattr(self.tied_to, "bias", None) if self.use_bias else None
+        if self.use_bias and self.bias is None:
+            shape = (self.vocabulary_size,)
+            self.bias = self.add_weight(shape, self._bias_initializer(), name="bias")
 
     @property
     def table(self):
@@ -102,9 +115,9 @@ class SoftmaxHead(VocabularyHead):
     def _logits(self, hidden):
         return vocabulary_logits(hidden, self.table, self.bias)
 
-    def _objective(self, rows, labels, real):
+    def _objective(self, rows, labels, real, smoothing):
         def losses(rows, labels):
-            return linear_crossentropy(rows, self.table, self.bias, labels)
+            return linear_crossentropy(rows, self.table, self.bias, labels, smoothing)
 
         return on_selected_rows(losses, real, rows, labels)
 
@@ -112,6 +125,7 @@ class SoftmaxHead(VocabularyHead):
         config = {
             "readout_units": self.readout_units,
             "dropout": self.dropout.rate,
+            "use_bias": self.use_bias,
             "tied_to": keras.saving.serialize_keras_object(self.tied_to),
             "seed": self.seed,
         }

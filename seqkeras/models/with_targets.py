@@ -6,19 +6,24 @@ them: a head that is told the targets can do with a sample, a path, a cluster.
 
 import keras
 
+from seqkeras.blocks.token_embedding import TokenEmbedding
 from seqkeras.heads.base import VocabularyHead
+from seqkeras.heads.softmax import SoftmaxHead
 
 
-def with_targets(model):
+def with_targets(model, label_smoothing=0.0):
     """Returns a model with the very layers of one, from inputs and targets to losses.
 
     Args:
-        model: Functional `keras.Model` whose output is that of a `VocabularyHead`.
+        model: Functional `keras.Model` whose output is that of a `VocabularyHead`, or of a
+            `TokenEmbedding` in reverse.
+        label_smoothing: float in [0, 1), for training; a full softmax alone can smooth.
 
     Returns:
-        `keras.Model` with one input more, `targets` `(B, T)` int32, PAD where nothing counts. Its
-        output are losses `(B, T)` in nats: the head's objective in training, -log p otherwise.
-        `TokenCrossentropy`, `TokenLoss` and `Perplexity` take them for logits' losses.
+        `keras.Model` with one input more, `targets` `(B, T)` int32, PAD where nothing counts: the
+        last of a list, or, where the inputs are a dict, by that name. Its outputs are losses
+        `(B, T)` in nats: the head's objective in training, -log p otherwise. `TokenCrossentropy`,
+        `TokenLoss` and `Perplexity` take them as they take logits.
 
     Raises:
         ValueError: if the model ends in another layer.
@@ -33,13 +38,18 @@ def with_targets(model):
     (TensorShape([1, 3, 50]), TensorShape([1, 3]))
     """
     head, node, _ = model.output._keras_history
+    (hidden,) = head._inbound_nodes[node].input_tensors
+    if isinstance(head, TokenEmbedding):
+        head = SoftmaxHead(head.vocabulary_size, tied_to=head, use_bias=head.use_bias, name="head")
     if not isinstance(head, VocabularyHead):
         raise ValueError(
             f"expected a model whose last layer is a VocabularyHead, such as SoftmaxHead; that of "
-            f"{model.name!r} is {type(head).__name__}. Build it with an untied head, or with "
-            "`SoftmaxHead(tied_to=embedding)` for a tied one."
+            f"{model.name!r} is {type(head).__name__}."
         )
-    (hidden,) = head._inbound_nodes[node].input_tensors
     targets = keras.Input(hidden.shape[1:-1], hidden.shape[0], dtype="int32", name="targets")
-    losses = head(hidden, targets=targets)
-    return keras.Model([*model.inputs, targets], losses, name=f"{model.name}_with_targets")
+    losses = head(hidden, targets=targets, label_smoothing=label_smoothing)
+    if isinstance(model.input, dict):
+        inputs = {**model.input, "targets": targets}
+    else:
+        inputs = [*model.inputs, targets]
+    return keras.Model(inputs, losses, name=f"{model.name}_with_targets")

@@ -40,7 +40,7 @@ def linear_crossentropy(rows, table, bias, labels, smoothing=0.0):
     Args:
         rows: Float tensor `(N, D)`, h.
         table: Float tensor or variable `(V, D)`, E.
-        bias: Float tensor or variable `(V,)`, b.
+        bias: Float tensor or variable `(V,)`, b; None for none.
         labels: Integer tensor `(N,)`, y.
         smoothing: float in [0, 1), eps.
 
@@ -63,8 +63,9 @@ def _fused(rows, table, bias, labels, smoothing):
     labels = tf.cast(labels, tf.int32)
 
     @tf.custom_gradient
-    def losses(h, table, bias):
-        z = tf.nn.bias_add(tf.cast(tf.matmul(h, table, transpose_b=True), tf.float32), bias)
+    def losses(h, table, *bias):
+        z = tf.cast(tf.matmul(h, table, transpose_b=True), tf.float32)
+        z = tf.nn.bias_add(z, *bias) if bias else z
         top = tf.reduce_max(z, axis=-1)
         e = tf.exp(z - top[:, None])
         total = tf.reduce_sum(e, axis=-1)
@@ -74,7 +75,7 @@ def _fused(rows, table, bias, labels, smoothing):
         if smoothing:
             mean_vector = tf.cast(sum_rows(table), tf.float32) / size
             wide = tf.cast(h, tf.float32)
-            mean_z = tf.linalg.matvec(wide, mean_vector) + tf.reduce_mean(bias)
+            mean_z = tf.linalg.matvec(wide, mean_vector) + (tf.reduce_mean(bias) if bias else 0.0)
             loss += smoothing * (z_y - mean_z)
 
         def gradient(u):
@@ -84,19 +85,21 @@ def _fused(rows, table, bias, labels, smoothing):
             by_h = s * tf.cast(tf.matmul(e_h, table), tf.float32)
             by_h -= u_y * tf.cast(tf.gather(table, labels), tf.float32)
             by_table = tf.matmul(e_h, tf.cast(s * wide, h.dtype), transpose_a=True)
-            by_bias = tf.matmul(s, e, transpose_a=True)[0]
+            share = (smoothing / size) * u
             if smoothing:
                 by_h -= smoothing * u[:, None] * mean_vector
-                share = (smoothing / size) * u
                 by_table -= tf.cast(tf.linalg.matvec(wide, share, transpose_a=True), h.dtype)
-                by_bias -= tf.reduce_sum(share)
             at = labels[:, None]
             by_table = tf.tensor_scatter_nd_sub(by_table, at, tf.cast(u_y * wide, h.dtype))
+            if not bias:
+                return tf.cast(by_h, h.dtype), by_table
+            by_bias = tf.matmul(s, e, transpose_a=True)[0] - tf.reduce_sum(share)
             by_bias = tf.tensor_scatter_nd_sub(by_bias, at, u_y[:, 0])
             return tf.cast(by_h, h.dtype), by_table, by_bias
 
         return loss, gradient
 
-    table = tf.cast(tf.convert_to_tensor(ops.convert_to_tensor(table)), rows.dtype)
-    bias = tf.cast(tf.convert_to_tensor(ops.convert_to_tensor(bias)), tf.float32)
-    return losses(rows, table, bias)
+    table = tf.cast(ops.convert_to_tensor(table), rows.dtype)
+    if bias is None:
+        return losses(rows, table)
+    return losses(rows, table, tf.cast(ops.convert_to_tensor(bias), tf.float32))

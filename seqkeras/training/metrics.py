@@ -72,6 +72,8 @@ class Perplexity(TokenMean):
     """exp of the mean negative log-likelihood (nats) per real target token, without smoothing.
 
     1 is certainty; a uniform guess among V tokens gives V. END counts as a token, START does not.
+    Of a model `with_targets` it is exp of the mean loss: in training that of the head's objective,
+    with the smoothing or the sampling that it has.
 
     Example:
 

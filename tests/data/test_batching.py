@@ -54,6 +54,12 @@ def assert_same_batches(some, others):
         tf.nest.map_structure(np.testing.assert_array_equal, one, other)
 
 
+def test_targets_are_fed_if_asked():
+    batches = TokenBatches(encoded_pairs(), 80, seed=1, feed_targets=True)
+    for x, y in batches.evaluation_dataset():
+        np.testing.assert_array_equal(x["targets"], y)
+
+
 def test_batches_are_the_rows_padded_and_shifted():
     encoded = encoded_pairs()
     batches = TokenBatches(encoded, 80, seed=1)

@@ -125,7 +125,7 @@ def test_the_best_scores_are_what_evaluation_takes_them_for(objective):
         def loss():
             # Not through the call: id 0 would be PAD, which is no target.
             losses = head._objective(
-                ops.convert_to_tensor(rows), ops.convert_to_tensor(every), None
+                ops.convert_to_tensor(rows), ops.convert_to_tensor(every), None, 0.0
             )
             return ops.sum(losses * targets_of)
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from seqkeras.models import language_model, transformer_decoder, with_targets
+from seqkeras.models import language_model, transformer, transformer_decoder, with_targets
 from seqkeras.models.heads import HEADS
 from seqkeras.models.language_model import carry_states
 from seqkeras.training.losses import TokenCrossentropy
@@ -87,6 +87,40 @@ def test_a_transformer_takes_targets_too():
     np.testing.assert_allclose(
         ops.convert_to_numpy(with_targets(model)(INPUTS)), wanted, rtol=1e-5, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("tied_output", [False, True])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_step_on_losses_is_a_step_on_logits(tied_output, smoothing):
+    """Of an encoder-decoder whose output matrix is the embedding's, or is not."""
+    sizes = {"layers": 1, "units": 8, "num_heads": 2, "hidden_units": 8, "dropout": 0.0}
+    inputs = {"source": TOKENS, "target_in": TOKENS}
+    by_logits, by_losses = (transformer(V, V, tied_output=tied_output, **sizes) for _ in range(2))
+    by_losses.set_weights(by_logits.get_weights())
+    training = with_targets(by_losses, smoothing)
+    assert [w.path for w in training.weights] == [w.path for w in by_losses.weights]
+    histories = []
+    for model, loss, x in (
+        (by_logits, TokenCrossentropy(smoothing), inputs),
+        (training, TokenCrossentropy(), inputs | {"targets": TARGETS}),
+    ):
+        model.compile(keras.optimizers.SGD(0.1), loss)
+        histories.append(model.fit(x, TARGETS, epochs=3, verbose=0).history["loss"])
+    np.testing.assert_allclose(*histories, rtol=1e-4)
+    for a, b in zip(by_logits.get_weights(), by_losses.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_the_order_of_inputs_is_kept():
+    """Lists by place, dicts by name, whatever sorts first."""
+    model = language_model(V, **SMALL)
+    assert [node.name for node in with_targets(model).inputs] == ["tokens", "targets"]
+
+
+@pytest.mark.parametrize("head", [name for name in HEADS if name != "softmax"])
+def test_what_does_not_see_all_words_does_not_smooth(head):
+    with pytest.raises(ValueError, match="label_smoothing: expected 0, got 0.1"):
+        with_targets(language_model(V, head=head, **SMALL), label_smoothing=0.1)
 
 
 def test_a_model_without_a_head_is_told():

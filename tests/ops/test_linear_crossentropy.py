@@ -42,6 +42,23 @@ def test_gradients_are_those_of_the_plain_form(smoothing):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
+@smoothings
+def test_no_bias_is_a_bias_of_zero(smoothing):
+    def measured(*bias):
+        return value_and_gradients(
+            lambda rows, table: ops.sum(
+                ops.convert_to_tensor(UPSTREAM)
+                * linear_crossentropy(rows, table, *bias, ops.convert_to_tensor(LABELS), smoothing)
+            ),
+            [ROWS, TABLE],
+        )
+
+    without, zero = measured(None), measured(ops.zeros((V,)))
+    np.testing.assert_allclose(without[0], zero[0], rtol=1e-6)
+    for a, b in zip(without[1], zero[1], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
 def test_a_certain_row_has_no_gradient_to_speak_of():
     table = np.float32(1000) * np.eye(D, dtype="float32")
     rows, labels = np.eye(D, dtype="float32"), np.arange(D, dtype="int32")
