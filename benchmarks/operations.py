@@ -82,17 +82,19 @@ def training_step(preset, sentences, length, vocabulary_size):
     import keras
     import numpy as np
 
-    from pipelines.translation import build_model, compile_model
+    from pipelines.translation import build_model, compile_model, training_model
     from pipelines.translation_config import PRESETS
 
     keras.utils.set_random_seed(0)
     model = build_model(PRESETS[preset], vocabulary_size, vocabulary_size)
+    model = training_model(PRESETS[preset], model)
     compile_model(PRESETS[preset], model, steps_per_epoch=100)
     rng = np.random.default_rng(0)
     source, target_in, target = (
         rng.integers(4, vocabulary_size, (sentences, length)).astype("int32") for _ in range(3)
     )
-    inputs = {"source": source, "target_in": target_in}
+    inputs = {"source": source, "target_in": target_in, "targets": target}
+    inputs = {node.name: inputs[node.name] for node in model.inputs}
     return lambda: model.train_on_batch(inputs, target)
 
 

@@ -6,6 +6,7 @@
     python -m pipelines.language_model mix --runs runs/log --ngrams 5
     python -m pipelines.language_model export --run runs/log --output saved_models/log
     python -m pipelines.language_model predict --saved-model saved_models/log --files new.txt
+    python -m pipelines.language_model predict --saved-model saved_models/log --generate
 
 The script reads in the order in which data flows: make_datasets, build_model, train, evaluate,
 export; the settings stand in language_model_config.py. Copy both and change what you like.
@@ -36,6 +37,7 @@ from seqkeras.data.spelling import RESERVED, spell
 from seqkeras.data.tokenizers import load_tokenizer, train_tokenizer
 from seqkeras.layers import CharacterCNN, SpelledEmbedding, SpelledSoftmaxHead
 from seqkeras.models.language_model import carry_states
+from seqkeras.serving.text_generators import TextGenerator
 from seqkeras.serving.text_scorers import TextScorer
 from seqkeras.training.adam import Adam
 from seqkeras.training.callbacks import (
@@ -269,6 +271,14 @@ class Export:
     """Folder of the run."""
     output: str = "saved_models/log"
     """DIRECTORY/NAME; the version is the next free number."""
+    max_tokens: int = 100
+    """Most tokens that `generate` goes on with, END included."""
+    temperature: float = 1.0
+    """Below 1 it prefers what is probable, above 1 it dares more."""
+    top_k: int | None = None
+    """Draw from so many most probable tokens only."""
+    top_p: float | None = None
+    """Draw from the fewest most probable tokens that have this probability together."""
 
 
 def export(options: Export):
@@ -279,27 +289,39 @@ def export(options: Export):
     config, model, tokenizer = load_run(options.run)
     run, output, data = RunDirectory(options.run), Path(options.output), config.data
     scorer = TextScorer(model, tokenizer)
+    generator = TextGenerator(
+        model, tokenizer, options.max_tokens, options.temperature, options.top_k, options.top_p
+    )
     metrics = {}
     if run.metrics.exists():
         for name, values in json.loads(run.metrics.read_text("utf-8")).items():
             metrics |= {f"{name}: {key}": value for key, value in values.items()}
     source = "a generated log" if data.path == "builtin" else Path(data.path).name
     examples = read_corpus(data, data.validation, config.seed)[:4]
+    prompts = [" ".join(line.split()[:3]) for line in examples]
     card = ModelCard(
-        summary=f"Gives every token of a text ({source}) its log-probability in nats.",
+        summary=f"Gives every token of a text ({source}) its log-probability in nats, and goes on "
+        "with a text.",
         trained_on=f"{source}, split {data.train!r}. Mind the licence of the data.",
         metrics=metrics or {"not evaluated": "run `evaluate` before `export`"},
         settings={**dataclasses.asdict(config.model), "tokenizer": data.tokenizer},
         answers="`log_probabilities` holds one number for each of the `tokens`, END (`</s>`) "
-        "included, and `perplexity` is exp of minus their mean. Each text is read by itself.",
+        "included, and `perplexity` is exp of minus their mean. Each text is read by itself. "
+        "The signature `generate` goes on with `text`; `seed` fixes how.",
     )
     path = export_saved_model(
         scorer,
         output.parent,
         output.name,
-        signatures=scorer.signatures(),
-        examples={"serving_default": {"text": examples}},
-        unusual={"serving_default": {"text": ["", "\u2603\U0001f40c"]}},
+        signatures=scorer.signatures() | generator.signatures(),
+        examples={
+            "serving_default": {"text": examples},
+            "generate": {"text": prompts, "seed": list(range(len(prompts)))},
+        },
+        unusual={
+            "serving_default": {"text": ["", "\u2603\U0001f40c"]},
+            "generate": {"text": ["", "\u2603\U0001f40c"], "seed": [0, 2**40]},
+        },
         card=card,
     )
     print(f"exported and verified: {path}", flush=True)

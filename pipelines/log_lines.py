@@ -8,8 +8,6 @@ spans several:
     09:14:09 pay charge user=ana amount=40 ok           only after /checkout
     09:14:09 db query table=orders rows=1 3 ms          follows what needs it
     09:15:30 disk usage 71 %                            rises slowly, until a cleanup
-
-The anomalies of `make_anomalies` are lines that no rule writes: a known line with one thing wrong.
 """
 
 import random
@@ -48,23 +46,6 @@ def make_log(seed, train_lines=20_000, evaluation_lines=2_000):
     return LogSplits(
         *(_Shop(random.Random(f"{seed} {part}")).lines(n) for part, n in enumerate(counts))
     )
-
-
-def make_anomalies(lines, seed):
-    """Returns pairs `(line, changed line)` of lines in which something else can stand.
-
-    Args:
-        lines: List of str, a log.
-        seed: int.
-    """
-    rng = random.Random(f"{seed} anomalies")
-    changes = ((" 200 ", " 500 "), ("auth login", "auth sudo"), ("table=orders", "table=secrets"))
-    pairs = []
-    for line in lines:
-        fitting = [(old, new) for old, new in changes if old in line]
-        if fitting:
-            pairs.append((line, line.replace(*rng.choice(fitting))))
-    return pairs
 
 
 class _Shop:

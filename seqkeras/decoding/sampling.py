@@ -15,6 +15,7 @@ from keras import ops
 
 from seqkeras.decoding.protocol import length_limits
 from seqkeras.decoding.rollout import rollout
+from seqkeras.ops.random import uniform_by_row
 
 
 def sample(
@@ -37,7 +38,8 @@ def sample(
         state: The state before the first step, leading dimension B.
         batch_size: int or int scalar tensor B.
         max_length: int, or int tensor `()` or `(B,)`: the most tokens, END included.
-        seed: int, which fixes the result, or a `keras.random.SeedGenerator`, which gives another
+        seed: int, which fixes the result; integer tensor `(B,)`, of which each fixes its row
+            whatever else is in the batch; or a `keras.random.SeedGenerator`, which gives another
             result at every call (also inside a SavedModel).
         memory: Tuple of what `step` gets beside the state, leading dimension B.
         temperature: float τ > 0. Below 1 sharpens the distribution, above 1 flattens it.
@@ -54,7 +56,10 @@ def sample(
     """
     _check(temperature, top_k, top_p, seed)
     _, width = length_limits(max_length, batch_size)
-    uniform = keras.random.uniform((width, batch_size), seed=seed)  # (T, B)
+    if keras.ops.is_tensor(seed):
+        uniform = uniform_by_row(seed, width)  # (T, B)
+    else:
+        uniform = keras.random.uniform((width, batch_size), seed=seed)
 
     def choose(log_probs, position):
         weights, tokens = _truncate(log_probs / temperature, top_k, top_p)
@@ -75,8 +80,17 @@ def _check(temperature, top_k, top_p, seed):
         raise ValueError(f"top_k must be an int of at least 1, or None for no limit, got {top_k}.")
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p must lie in (0, 1], or be None for no limit, got {top_p}.")
-    if isinstance(seed, bool) or not isinstance(seed, (int, keras.random.SeedGenerator)):
-        raise ValueError(f"seed must be an int or a keras.random.SeedGenerator, got {seed!r}.")
+    if keras.ops.is_tensor(seed):
+        if len(seed.shape) != 1 or not keras.backend.is_int_dtype(seed.dtype):
+            raise ValueError(
+                "seed must be an int tensor (B,) where it is a tensor, got "
+                f"{seed.dtype} of shape {tuple(seed.shape)}."
+            )
+    elif isinstance(seed, bool) or not isinstance(seed, (int, keras.random.SeedGenerator)):
+        raise ValueError(
+            "seed must be an int, an int tensor of one for each row, or a "
+            f"keras.random.SeedGenerator, got {seed!r}."
+        )
 
 
 def _truncate(logits, top_k, top_p):

@@ -9,10 +9,12 @@ Dropout is on what enters a layer and the softmax, never on the way through time
 """
 
 import keras
+from keras import ops
 
 from seqkeras.blocks.dropout import Dropout
 from seqkeras.blocks.token_embedding import TokenEmbedding
 from seqkeras.cells.rnn import RNN
+from seqkeras.constants import END, START
 from seqkeras.models.cells import make_cell
 from seqkeras.models.heads import make_head
 
@@ -107,3 +109,62 @@ def carry_states(model, streams):
 
     tokens = keras.Input((None,), batch_size=streams, dtype="int32", name="tokens")
     return keras.models.clone_model(model, input_tensors=tokens, clone_function=layer_of)
+
+
+class LanguageModelSteps:
+    """A recurrent language model one token at a time: `step` of `seqkeras.decoding.protocol`.
+
+    Args:
+        model: What `language_model` returned, or the same after loading.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from seqkeras.decoding.greedy import greedy_search
+    >>> steps = LanguageModelSteps(language_model(9, embedding_dim=4, units=4))
+    >>> prompts, lengths = np.array([[5, 6], [7, 0]]), np.array([2, 1])
+    >>> found = greedy_search(steps.step, steps.start(prompts, lengths), 2, max_length=5)
+    >>> found.tokens.shape
+    TensorShape([2, 5])
+    """
+
+    def __init__(self, model):
+        self.layers = model.layers[1:]  # without the input
+
+    def start(self, prompts, lengths):
+        """Returns the state from which a text goes on, for B rows.
+
+        Args:
+            prompts: Integer tensor `(B, P)` of token ids, PAD behind the last.
+            lengths: Integer tensor `(B,)`, tokens of each prompt; 0 for the start of a text.
+
+        Returns:
+            Dict of the states of every layer, and of the `last` token, which is still to be read.
+        """
+        prompts = ops.cast(prompts, "int32")
+        lengths = ops.cast(lengths, "int32")
+        before = ops.concatenate([ops.full_like(prompts[:, :1], END), prompts], axis=1)
+        read = ops.expand_dims(ops.arange(ops.shape(prompts)[1]), 0) < ops.expand_dims(lengths, 1)
+        _, states = self._run(before[:, :-1], None, read)
+        last = ops.take_along_axis(before, ops.expand_dims(lengths, 1), axis=1)
+        return {"states": states, "last": ops.squeeze(last, 1)}
+
+    def step(self, tokens, state):
+        """Tokens `(B,)` to `(log_probs (B, V), state)`; START stands for the prompt's last one."""
+        tokens = ops.where(ops.equal(tokens, START), state["last"], tokens)
+        logits, states = self._run(ops.expand_dims(tokens, 1), state["states"])
+        return ops.log_softmax(logits[:, 0]), {"states": states, "last": state["last"]}
+
+    def _run(self, x, states, mask=None):
+        """Returns logits `(B, T, V)` of tokens `(B, T)`, and the states after them."""
+        after = {}
+        for layer in self.layers:
+            if not isinstance(layer, RNN):
+                x = layer(x, training=False) if layer is self.layers[-1] else layer(x)
+                continue
+            batch_size = ops.shape(x)[0]
+            given = layer.get_initial_state(batch_size) if states is None else states[layer.name]
+            runner = RNN(layer.cell, return_sequences=True, return_state=True)
+            runner.built = True
+            x, *after[layer.name] = runner(x, initial_state=given, mask=mask)
+        return x, after

@@ -172,13 +172,18 @@ class Tokenizer(tf.Module):
             ValueError: if the file is not a tokenizer's, or of a kind that is not asked for.
         """
         config = _read_config(path)
-        kinds = {kind.kind: kind for kind in Tokenizer.__subclasses__() if issubclass(kind, cls)}
+        kinds = {kind.kind: kind for kind in _descendants(cls) if kind.kind}
         if config["kind"] not in kinds:
             raise ValueError(
                 f"{path} holds a tokenizer of kind {config['kind']!r}; "
                 f"{cls.__name__}.load knows {', '.join(map(repr, sorted(kinds)))}."
             )
         return kinds[config["kind"]].from_config(config)
+
+
+def _descendants(cls):
+    """Returns a class and all that were made of it."""
+    return [cls, *(kind for child in cls.__subclasses__() for kind in _descendants(child))]
 
 
 def frequent_tokens(counts, vocabulary_size):

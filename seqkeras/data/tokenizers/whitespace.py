@@ -2,12 +2,10 @@
 
 import tensorflow as tf
 
-from seqkeras.constants import SPECIAL_TOKENS, UNK
-from seqkeras.data.tokenizers.base import Tokenizer
-from seqkeras.data.tokenizers.tables import static_table
+from seqkeras.data.tokenizers.split_words import SplitTokenizer
 
 
-class WhitespaceTokenizer(Tokenizer):
+class WhitespaceTokenizer(SplitTokenizer):
     """Splits text at whitespace and nowhere else; what the vocabulary lacks becomes unknown.
 
     For prepared corpora such as the Penn Treebank's language-model files, in which the tokens are
@@ -27,18 +25,6 @@ class WhitespaceTokenizer(Tokenizer):
 
     kind = "whitespace"
 
-    def __init__(self, vocabulary, lowercase=False):
-        super().__init__(vocabulary, lowercase)
-        ids = range(len(SPECIAL_TOKENS), len(vocabulary))
-        self._ids = static_table(vocabulary[len(SPECIAL_TOKENS) :], ids, UNK)
-
     @staticmethod
     def _split(texts):
         return tf.strings.split(texts)
-
-    def _tokenize(self, texts):
-        words = self._split(texts)
-        return words.with_values(self._ids.lookup(words.values))
-
-    def _join(self, pieces):
-        return tf.strings.reduce_join(pieces, axis=1, separator=" ")

@@ -2,9 +2,7 @@
 
 import tensorflow as tf
 
-from seqkeras.constants import SPECIAL_TOKENS, UNK
-from seqkeras.data.tokenizers.base import Tokenizer
-from seqkeras.data.tokenizers.tables import static_table
+from seqkeras.data.tokenizers.split_words import SplitTokenizer
 
 # A number with its points and commas, or a word with its inner hyphens and apostrophes, or else
 # one character that is not a space. Every character of a text is in exactly one token.
@@ -13,7 +11,7 @@ _NO_SPACE_BEFORE = r" ([.,;:!?%)\]}…])"
 _NO_SPACE_AFTER = r"([(\[{¿¡]) "
 
 
-class WordTokenizer(Tokenizer):
+class WordTokenizer(SplitTokenizer):
     """Splits text at whitespace and separates punctuation; rare words become unknown.
 
     For small vocabularies and tasks where a token should be a word. A language that writes no
@@ -37,20 +35,10 @@ class WordTokenizer(Tokenizer):
 
     kind = "words"
 
-    def __init__(self, vocabulary, lowercase=False):
-        super().__init__(vocabulary, lowercase)
-        ids = range(len(SPECIAL_TOKENS), len(vocabulary))
-        self._ids = static_table(vocabulary[len(SPECIAL_TOKENS) :], ids, UNK)
-
     @staticmethod
     def _split(texts):
         return tf.strings.split(tf.strings.regex_replace(texts, _TOKEN, r"\1 "))
 
-    def _tokenize(self, texts):
-        words = self._split(texts)
-        return words.with_values(self._ids.lookup(words.values))
-
     def _join(self, pieces):
-        texts = tf.strings.reduce_join(pieces, axis=1, separator=" ")
-        texts = tf.strings.regex_replace(texts, _NO_SPACE_BEFORE, r"\1")
+        texts = tf.strings.regex_replace(super()._join(pieces), _NO_SPACE_BEFORE, r"\1")
         return tf.strings.regex_replace(texts, _NO_SPACE_AFTER, r"\1")
