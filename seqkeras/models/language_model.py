@@ -143,9 +143,10 @@ class LanguageModelSteps:
         """
         prompts = ops.cast(prompts, "int32")
         lengths = ops.cast(lengths, "int32")
-        before = ops.concatenate([ops.full_like(prompts[:, :1], END), prompts], axis=1)
-        read = ops.expand_dims(ops.arange(ops.shape(prompts)[1]), 0) < ops.expand_dims(lengths, 1)
-        _, states = self._run(before[:, :-1], None, read)
+        before = ops.pad(prompts, [[0, 0], [1, 0]], constant_values=END)
+        # The last of them, and what stands behind it, is masked: a step keeps the states then.
+        steps = ops.expand_dims(ops.arange(ops.shape(before)[1]), 0)
+        _, states = self._run(before, None, steps < ops.expand_dims(lengths, 1))
         last = ops.take_along_axis(before, ops.expand_dims(lengths, 1), axis=1)
         return {"states": states, "last": ops.squeeze(last, 1)}
 

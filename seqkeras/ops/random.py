@@ -1,7 +1,6 @@
 """Random numbers that depend on a row's own seed, and on nothing else in its batch."""
 
 import keras
-from keras import ops
 
 
 def uniform_by_row(seeds, count):
@@ -11,14 +10,14 @@ def uniform_by_row(seeds, count):
         seeds: Integer tensor `(B,)`, not negative.
         count: int or int scalar tensor.
     """
-    seeds = ops.cast(seeds, "int64")
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         def of_one(seed):
-            return tf.random.stateless_uniform([count], tf.stack([seed, 0]))
+            return tf.random.stateless_uniform([count], tf.stack([seed, tf.zeros_like(seed)]))
 
-        found = tf.map_fn(of_one, seeds, fn_output_signature=tf.TensorSpec([None], tf.float32))
+        spec = tf.TensorSpec([tf.get_static_value(count)], tf.float32)
+        found = tf.map_fn(of_one, seeds, fn_output_signature=spec)
         return tf.transpose(found)
     if keras.backend.backend() == "jax":
         import jax
@@ -26,5 +25,5 @@ def uniform_by_row(seeds, count):
         def of_one(seed):
             return jax.random.uniform(jax.random.key(seed), (count,))
 
-        return jax.vmap(of_one, out_axes=1)(seeds)
+        return jax.vmap(of_one, out_axes=1)(jax.numpy.asarray(seeds))
     raise NotImplementedError(f"uniform_by_row: no {keras.backend.backend()} backend.")

@@ -119,7 +119,7 @@ def test_graph_equals_eager_and_a_generator_goes_on():
         ({"top_k": 1.5}, "top_k must be"),
         ({"top_p": 0.0}, r"top_p must lie in \(0, 1\]"),
         ({"top_p": 1.1}, "top_p must lie"),
-        ({"seed": None}, "seed must be an int, .* SeedGenerator, got None"),
+        ({"seed": None}, "seed must be an int, .*SeedGenerator, got None"),
         ({"max_length": 0}, "max_length must be at least 1"),
     ],
 )

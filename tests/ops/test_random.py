@@ -6,11 +6,13 @@ from seqkeras.ops.random import uniform_by_row
 
 
 def drawn(seeds, count=1000):
-    return ops.convert_to_numpy(uniform_by_row(ops.convert_to_tensor(np.array(seeds)), count))
+    return ops.convert_to_numpy(
+        uniform_by_row(ops.convert_to_tensor(np.array(seeds, "int32")), count)
+    )
 
 
 def test_a_row_depends_on_its_seed_alone():
-    together = drawn([3, 8, 3, 2**40])
+    together = drawn([3, 8, 3, 2**30])
     assert together.shape == (1000, 4)
     np.testing.assert_array_equal(together[:, 0], together[:, 2])
     np.testing.assert_array_equal(together[:, 1], drawn([8])[:, 0])

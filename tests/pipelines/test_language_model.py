@@ -247,8 +247,8 @@ def test_predict_goes_on_with_lines(exported):
     done = command(*asked, stdin="the cat\n\nthe dog\n")
     lines = done.stdout.splitlines()
     assert len(lines) == 3
-    assert lines[0].startswith("the cat ")
-    assert lines[2].startswith("the dog ")
+    assert lines[0].startswith("the cat")
+    assert lines[2].startswith("the dog")
     assert done.stdout == command(*asked, stdin="the cat\n\nthe dog\n").stdout
     alone = command(*asked, "--seed", 3, stdin="the dog\n").stdout.splitlines()
     assert alone == lines[2:]

@@ -54,7 +54,7 @@ def test_a_continuation_depends_on_its_prompt_and_seed_alone(model):
             alone["log_probability"][0], together["log_probability"][row], rtol=1e-4
         )
     texts = {generated(generator, ["a"], [seed])["text"][0] for seed in range(20)}
-    assert len(texts) > 5
+    assert len(texts) > 2
 
 
 def test_continuations_are_drawn_as_often_as_they_are_probable(model):

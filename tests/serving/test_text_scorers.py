@@ -5,6 +5,7 @@ import tensorflow as tf
 from seqkeras.constants import END
 from seqkeras.data.tokenizers import train_tokenizer
 from seqkeras.models import language_model
+from seqkeras.models.language_model import carry_states
 from seqkeras.serving.text_scorers import TextScorer
 
 pytestmark = pytest.mark.tensorflow
@@ -61,8 +62,8 @@ def test_no_text_at_all(scorer):
 
 
 def test_what_does_not_fit_is_told(scorer):
-    carrying = language_model(scorer.tokenizer.vocabulary_size, streams=3)
-    with pytest.raises(ValueError, match="got one of 3 carried streams. Build it with streams="):
+    carrying = carry_states(language_model(scorer.tokenizer.vocabulary_size), streams=3)
+    with pytest.raises(ValueError, match="got one of 3 carried streams. Take the model"):
         TextScorer(carrying, scorer.tokenizer)
     with pytest.raises(ValueError, match="expected a tokenizer of 99 tokens"):
         TextScorer(language_model(99), scorer.tokenizer)
