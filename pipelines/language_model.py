@@ -35,7 +35,7 @@ from seqkeras.constants import END
 from seqkeras.data.segments import SegmentBatches
 from seqkeras.data.spelling import RESERVED, spell
 from seqkeras.data.tokenizers import load_tokenizer, train_tokenizer
-from seqkeras.layers import CharacterCNN, SpelledEmbedding, SpelledSoftmaxHead
+from seqkeras.layers import CharacterCNN, CharacterLSTMHead, SpelledEmbedding, SpelledSoftmaxHead
 from seqkeras.models.language_model import carry_states
 from seqkeras.serving.text_generators import TextGenerator
 from seqkeras.serving.text_scorers import TextScorer
@@ -125,7 +125,7 @@ def build_model(config, vocabulary, counts=None):
     """
     settings = config.model
     embedding, head = None, settings.head
-    if "characters" in (settings.inputs, settings.head):
+    if settings.inputs == "characters" or settings.head.startswith("character"):
         spellings, alphabet = spell(vocabulary, max_length=settings.characters.max_length)
     if settings.inputs == "characters":
         embedding = SpelledEmbedding(spellings, character_network(settings, alphabet))
@@ -138,6 +138,15 @@ def build_model(config, vocabulary, counts=None):
             correction_dim=settings.correction_dim,
             counts=counts,
             samples=settings.samples,
+            name="head",
+        )
+    if settings.head == "character_lstm":
+        head = functools.partial(
+            CharacterLSTMHead,
+            spellings=spellings,
+            characters=len(alphabet) + RESERVED,
+            dim=settings.characters.dim,
+            units=settings.units,
             name="head",
         )
     return models.language_model(
@@ -178,7 +187,8 @@ def _train(config, run):
     trained = build_model(config, datasets.tokenizer.vocabulary, datasets.counts)
     print(f"{config.model.cell}: {trained.count_params():,} parameters", flush=True)
     start_weights(config, trained)
-    model = models.with_targets(carry_states(trained, config.data.streams))
+    carrying = carry_states(trained, config.data.streams) if config.data.carried_states else trained
+    model = models.with_targets(carrying)
     loss = compile_model(config, model, datasets.batches.steps_per_epoch)
     checkpointing = Checkpointing(run.checkpoints, settings.checkpoint_steps, MONITOR)
     callbacks = [

@@ -7,7 +7,7 @@ from seqkeras.models.cells import CELLS
 from seqkeras.models.heads import HEADS
 
 CellName = Literal[tuple(CELLS)]
-HeadName = Literal[(*HEADS, "characters")]
+HeadName = Literal[(*HEADS, "characters", "character_lstm")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,10 @@ class Data:
     streams: int = 20
     """The corpus is cut into so many streams, which are read side by side: rows of a batch."""
     segment_length: int = 35
-    """Tokens of each stream in a batch. States go on from batch to batch, gradients do not."""
+    """Tokens of each stream in a batch."""
+    carried_states: bool = True
+    """States go on from batch to batch, gradients do not. False: every segment stands for itself,
+    and training begins it with zero states; `evaluate` reads on in any case."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +75,9 @@ class Model:
     head: HeadName = "softmax"
     """The output layer. importance, nce, negative and blackout train on samples of the vocabulary,
     balanced and huffman on the way down a tree, adaptive on short vectors for rare words,
-    characters on samples whose vectors are made of characters. Each is evaluated exactly; the
-    training loss of a sampled one is no log-probability."""
+    characters on samples whose vectors are made of characters; character_lstm spells words out, and
+    is slow to evaluate. Each is evaluated exactly; the training loss of a sampled one is no
+    log-probability, that of character_lstm is one among all strings."""
     samples: int = 1024
     """Words that a sampled output layer draws for a batch."""
     correction_dim: int | None = 128

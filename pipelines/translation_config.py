@@ -100,6 +100,8 @@ class Training:
     clip_norm: float = 1.0
     """Largest global norm of the gradient."""
     label_smoothing: float = 0.0
+    """Share of the target that goes evenly to all words. A Transformer smooths in training only:
+    its validation loss is the logarithm of its perplexity."""
     accumulate_steps: int = 1
     """Batches for each update."""
     mixed_precision: bool = False

@@ -53,6 +53,7 @@ from seqkeras.cells.stacked import StackedRNNCells
 from seqkeras.cells.unitary import UnitaryRNN, UnitaryRNNCell
 from seqkeras.cells.zoneout import ZoneoutCell
 from seqkeras.heads.adaptive_softmax import AdaptiveSoftmaxHead
+from seqkeras.heads.character_lstm import CharacterLSTMHead
 from seqkeras.heads.hierarchical_softmax import HierarchicalSoftmaxHead
 from seqkeras.heads.sampled_softmax import SampledSoftmaxHead
 from seqkeras.heads.softmax import SoftmaxHead
@@ -71,6 +72,7 @@ __all__ = [
     "BahdanauAttention",
     "Bidirectional",
     "CharacterCNN",
+    "CharacterLSTMHead",
     "DeepBidirectional",
     "DotAttention",
     "Elman",

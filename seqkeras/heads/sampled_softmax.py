@@ -16,6 +16,7 @@ from keras import ops
 
 from seqkeras.heads.softmax import SoftmaxHead
 from seqkeras.heads.word_counts import check_counts, word_weights
+from seqkeras.ops.categorical import categorical_tables, draw_categorical
 from seqkeras.ops.sampled_softmax import (
     blackout_loss,
     candidate_scores,
@@ -86,7 +87,7 @@ class SampledSoftmaxHead(SoftmaxHead):
         shares = word_weights(self.counts, vocabulary_size) ** power
         shares /= shares.sum()
         self._log_shares = np.log(shares).astype(np.float32)
-        self._cumulative = np.cumsum(shares).astype(np.float32)
+        self._tables = categorical_tables(shares)
         self.sampling_seed = keras.random.SeedGenerator(self.seed)
 
     smooths = False
@@ -99,9 +100,8 @@ class SampledSoftmaxHead(SoftmaxHead):
 
     def draw(self):
         """Returns the ids `(k,)` of sampled words."""
-        uniform = keras.random.uniform((self.samples,), seed=self.sampling_seed)
-        ids = ops.searchsorted(ops.convert_to_tensor(self._cumulative), uniform, side="right")
-        return ops.minimum(ops.cast(ids, "int32"), self.vocabulary_size - 1)
+        uniform = keras.random.uniform((2, self.samples), seed=self.sampling_seed)
+        return draw_categorical(self._tables, uniform)
 
     def _look_up(self, words):
         """Returns E_w `(M, D)` and b_w `(M,)` of words `(M,)`."""

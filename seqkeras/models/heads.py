@@ -27,6 +27,8 @@ def make_head(head, vocabulary_size, tied_to=None, counts=None, samples=1024, na
         ValueError: for an unknown name, or a tie where there is no such matrix.
     """
     if callable(head):
+        if tied_to is not None:
+            raise ValueError("head: expected a name beside a tied output; a function ties itself.")
         return head(vocabulary_size)
     if head not in HEADS:
         raise ValueError(f"head: expected one of {list(HEADS)} or a function, got {head!r}.")

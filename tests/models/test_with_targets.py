@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from seqkeras.layers import SoftmaxHead
 from seqkeras.models import language_model, transformer, transformer_decoder, with_targets
 from seqkeras.models.heads import HEADS
 from seqkeras.models.language_model import carry_states
@@ -156,5 +157,7 @@ def test_saves_and_loads(head, tmp_path):
 def test_ties_that_cannot_be_are_told():
     with pytest.raises(ValueError, match="'adaptive' has no matrix"):
         language_model(V, head="adaptive", tied_output=True, **SMALL)
+    with pytest.raises(ValueError, match="head: expected a name beside a tied output"):
+        language_model(V, head=SoftmaxHead, tied_output=True, **SMALL)
     with pytest.raises(ValueError, match="head: expected one of .* got 'softmaxx'"):
         language_model(V, head="softmaxx", **SMALL)

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 
@@ -97,8 +98,9 @@ def test_smoke_preset_learns(tmp_path):
         Model(head="importance", samples=20, tied_output=True),
         Model(head="huffman"),
         Model(inputs="characters", head="characters", characters=Characters(dim=4, filters=3)),
+        Model(head="character_lstm", characters=Characters(dim=4)),
     ],
-    ids=["sampled", "huffman", "characters"],
+    ids=["sampled", "huffman", "characters", "spelled out"],
 )
 def test_other_inputs_and_outputs_learn_and_load(model, folder, tmp_path):
     model = dataclasses.replace(model, cell="gru", units=8, embedding_dim=8, dropout=0.0)
@@ -207,13 +209,39 @@ def test_resumed_ends_where_an_uninterrupted_run_does(trained, folder, tmp_path)
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
-def test_init_from_another_run(trained, folder, tmp_path):
+def test_segments_can_stand_for_themselves(folder, tmp_path):
+    """Then a batch's losses are those of a model that begins with zero states at each segment."""
+    config = small_config(folder, tmp_path / "run", epochs=1, learning_rate=1e-9)
+    config = dataclasses.replace(
+        config, data=dataclasses.replace(config.data, carried_states=False)
+    )
+    history = language_model.train(config).history
+    _, model, tokenizer = language_model.load_run(config.run)
+    ids = encode_corpus((folder / "valid.txt").read_text().splitlines(), tokenizer)
+    streams = language_model.segments(ids, 9, 4).evaluation_dataset()
+    losses = [
+        keras.ops.convert_to_numpy(model.layers[-1](hidden_of(model)(x), targets=y))
+        for (x, _), y in streams
+    ]
+    wanted = np.exp(np.mean(np.concatenate([loss.ravel() for loss in losses])))
+    assert history["val_perplexity"][0] == pytest.approx(wanted, rel=1e-4)
+
+
+def hidden_of(model):
+    return keras.Model(model.input, model.layers[-2].output)
+
+
+def test_init_from_another_run_and_both_mixed(trained, folder, tmp_path):
     config = small_config(folder, tmp_path / "second", epochs=1, learning_rate=1e-6)
     config = dataclasses.replace(config, init_from=str(trained.path))
     history = language_model.train(config).history
     metrics = language_model.evaluate(language_model.Evaluate(str(trained.path), ("valid",)))
     wanted = metrics["valid"]["perplexity"]
     assert history["val_perplexity"][0] == pytest.approx(wanted, rel=0.05)
+    runs = (str(trained.path), config.run)
+    scores = language_model.mixture(Mix(runs, ngrams=()))["perplexity"]["valid"]
+    assert set(scores) == {*runs, "mixture"}
+    assert scores["mixture"] <= 1.0001 * min(scores[run] for run in runs)
 
 
 def test_export_answers_a_stranger(exported, folder, tmp_path):
