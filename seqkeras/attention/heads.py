@@ -14,7 +14,7 @@ import keras
 from keras import ops
 
 from seqkeras.attention.axes import AttentionAxes
-from seqkeras.attention.projection import Projections
+from seqkeras.attention.projection import Projections, project_together
 from seqkeras.ops import attention as kernels
 from seqkeras.ops.attention_weights import get_activation, serialize_activation
 from seqkeras.ops.masks import both, zero_masked
@@ -247,8 +247,21 @@ class HeadedAttention(keras.Layer):
             bias: Float tensor that broadcasts to `(B, N, T, S)`, added to the scores, or None.
             training: If True, weights are dropped out.
         """
+        queries = _swapped(self._query_dense(query))
+        return self._attend(queries, memory, query, mask, bias, training)
+
+    def attend_itself(self, x, mask=None, bias=None, training=False):
+        """Returns `attend(x, prepare(x), ...)`, with one product for queries, keys and values."""
+        layers = (self._query_dense, self._key_dense, self._value_dense)
+        together = project_together(layers, x)
+        if together is None:
+            return self.attend(x, self.prepare(x), mask, bias, training)
+        queries, keys, values = together
+        return self._attend(queries, HeadMemory(keys, values), x, mask, bias, training)
+
+    def _attend(self, queries, memory, query, mask, bias, training):
         dropout, seed = self._noise(training)
-        heads = _swapped(self._query_dense(query)), memory.keys, memory.values
+        heads = queries, memory.keys, memory.values
         if isinstance(mask, kernels.Visibility):
             if kernels.fused.fits(heads[0], heads[2], bias, dropout):
                 return self._join(kernels.fused.fused_attention(*heads, mask), query), None

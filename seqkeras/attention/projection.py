@@ -47,9 +47,42 @@ class HeadProjection(keras.layers.EinsumDense):
         outputs = ops.reshape(outputs, (*free, *outer))
         return outputs if self.activation is None else self.activation(outputs)
 
+    @property
+    def is_plain(self):
+        """Whether the outputs are the product and the bias alone, for which nothing else is due."""
+        extras = (self.lora_enabled, getattr(self, "quantization_mode", None))
+        return (
+            not any(extras)
+            and self.activation in (None, keras.activations.linear)
+            and (self.activity_regularizer is None)
+        )
+
     def quantize(self, mode=None, type_check=True, config=None):
         # Keras lets no subclass quantise, for it could compute something else. This one does not.
         super().quantize(mode, type_check=False, config=config)
+
+
+def project_together(layers, inputs):
+    """Returns what `HeadProjection`s of one bound axis make of inputs `(B, T, D)`, as one product.
+
+    Returns:
+        Their outputs with heads in front, `(B, N, T, d)`; None if they cannot be made together:
+        layers that do more than a product, or that differ in the shape of their outputs.
+    """
+    shapes = {tuple(layer.kernel.shape) for layer in layers}
+    if len(shapes) > 1 or not all(layer.is_plain for layer in layers):
+        return None
+    ((_, heads, size),) = shapes
+    x = ops.cast(inputs, layers[0].compute_dtype)
+    kernels = [ops.cast(ops.convert_to_tensor(layer.kernel), x.dtype) for layer in layers]
+    kernel = ops.reshape(ops.stack(kernels, axis=1), (x.shape[-1], len(layers) * heads * size))
+    outputs = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), kernel)
+    if layers[0].bias is not None:
+        biases = [ops.reshape(ops.convert_to_tensor(layer.bias), (-1,)) for layer in layers]
+        outputs = add_bias(outputs, ops.cast(ops.concatenate(biases, axis=0), x.dtype))
+    batch, length = ops.shape(x)[:2]
+    outputs = ops.reshape(outputs, (batch, length, len(layers), heads, size))
+    return ops.unstack(ops.transpose(outputs, (2, 0, 3, 1, 4)), len(layers), axis=0)
 
 
 class Projections:

@@ -223,8 +223,7 @@ class TransformerLayer(keras.Layer):
         """Returns the `LayerOutput` of inputs `(B, T, D)` that are finite everywhere."""
 
         def attend(x):
-            heads = self.self_attention.prepare(x)
-            return self.self_attention.attend(x, heads, own_mask, training=training)
+            return self.self_attention.attend_itself(x, own_mask, training=training)
 
         def look(x):
             return self.memory_attention.attend(x, prepared, other_mask, training=training)

@@ -89,7 +89,7 @@ def numpy_logits(decoder, tokens, h):
     for token in tokens:
         if decoder.first_token == "start" or token != START:
             h = np.tanh(table[token] @ kernel + h @ recurrent + bias)
-        rows.append(h @ head + head_bias)
+        rows.append(head @ h + head_bias)
     return np.array(rows)
 
 

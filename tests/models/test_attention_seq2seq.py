@@ -67,7 +67,7 @@ def test_equals_its_equations():
     kernel, recurrent, bias = decoder.cell.cell.get_weights()
     kernel_q, kernel_k, score_bias, w = decoder.cell.attention.get_weights()
     [feature_map] = decoder.cell.memory_map.get_weights()
-    readout, readout_bias, out, out_bias = decoder.head.get_weights()
+    out, out_bias, readout, readout_bias = decoder.head.get_weights()
     found, weights = decoding_parts(model).attend(SOURCE, TOKENS)
     for b in range(len(SOURCE)):
         x = table[SOURCE[b][SOURCE[b] != 0]]
@@ -88,7 +88,7 @@ def test_equals_its_equations():
             v = alpha @ f  # (8)
             h = np.tanh(np.concatenate([target_table[token], v]) @ kernel + h @ recurrent + bias)
             hidden = np.tanh(np.concatenate([h, v]) @ readout + readout_bias)
-            logits = hidden @ out + out_bias
+            logits = out @ hidden + out_bias
             log_probs = logits - np.log(np.exp(logits).sum())
             np.testing.assert_allclose(weights[b, t, : len(x)], alpha, atol=1e-5)
             np.testing.assert_allclose(found[b, t], log_probs, atol=1e-5)

@@ -53,7 +53,7 @@ def test_equals_its_equations():
         h = np.tanh(h @ bridge + bridge_bias)
         for t, token in enumerate(TOKENS[b]):
             h = np.tanh(target_table[token] @ cell[0] + h @ cell[1] + cell[2])
-            np.testing.assert_allclose(found[b, t], h @ head[0] + head[1], rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(found[b, t], head[0] @ h + head[1], rtol=1e-4, atol=1e-6)
 
 
 def test_reading_backwards_is_reading_the_reversed_source():
