@@ -32,6 +32,14 @@ def data_dir():
     return pathlib.Path(os.environ[DATA_VARIABLE])
 
 
+@pytest.fixture(autouse=True)
+def _seeded():
+    """Every test draws the same weights in every run, whatever ran before it."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+
+
 def needs_another_backend(item):
     return item.get_closest_marker("tensorflow") and os.environ["KERAS_BACKEND"] != "tensorflow"
 

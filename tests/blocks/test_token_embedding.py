@@ -127,7 +127,6 @@ def test_a_functional_model_stays_tied(copy, tmp_path):
 @pytest.mark.tensorflow
 def test_fit_trains_the_tied_matrix_without_a_warning():
     """Ids of one batch are rows, logits are all of it: TensorFlow must add both up."""
-    keras.utils.set_random_seed(0)
     model = language_model()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(0.05), loss)
