@@ -36,7 +36,7 @@ class HeadProjection(keras.layers.EinsumDense):
         self.bound = bound
 
     def call(self, inputs, training=None):
-        if self.lora_enabled or getattr(self, "quantization_mode", None):
+        if self._is_keras_own:
             return super().call(inputs, training=training)
         free, outer = ops.shape(inputs)[: -self.bound], self.kernel.shape[self.bound :]
         inner = math.prod(self.kernel.shape[: self.bound])
@@ -48,13 +48,17 @@ class HeadProjection(keras.layers.EinsumDense):
         return outputs if self.activation is None else self.activation(outputs)
 
     @property
+    def _is_keras_own(self):
+        """Whether LoRA or quantisation is on: then Keras' product runs."""
+        return bool(self.lora_enabled or getattr(self, "quantization_mode", None))
+
+    @property
     def is_plain(self):
         """Whether the outputs are the product and the bias alone, for which nothing else is due."""
-        extras = (self.lora_enabled, getattr(self, "quantization_mode", None))
         return (
-            not any(extras)
+            not self._is_keras_own
             and self.activation in (None, keras.activations.linear)
-            and (self.activity_regularizer is None)
+            and self.activity_regularizer is None
         )
 
     def quantize(self, mode=None, type_check=True, config=None):

@@ -77,12 +77,21 @@ class SpelledEmbedding(keras.Layer):
         return cls(**{**config, "network": network})
 
 
-def check_spellings(spellings):
-    """Returns spellings as an int32 array `(V, L)`; raises unless they are a matrix of integers."""
+def check_spellings(spellings, vocabulary_size=None):
+    """Returns spellings as an int32 array `(V, L)`; raises unless they are a matrix of integers.
+
+    Args:
+        spellings: Integers, the characters of every word.
+        vocabulary_size: int, what V must be; None: any.
+    """
     found = np.asarray(spellings)
     if found.ndim != 2 or not np.issubdtype(found.dtype, np.integer) or not found.size:
         raise ValueError(
             "spellings: expected integers (V, L), the characters of every word, got "
             f"{found.dtype} of shape {found.shape}."
+        )
+    if vocabulary_size not in (None, len(found)):
+        raise ValueError(
+            f"spellings: expected {vocabulary_size}, one for each word, got {len(found)}."
         )
     return found.astype(np.int32)

@@ -53,12 +53,7 @@ class CharacterLSTMHead(VocabularyHead):
 
     def __init__(self, vocabulary_size, spellings, characters, dim=16, units=128, **kwargs):
         super().__init__(vocabulary_size, **kwargs)
-        self.spellings = check_spellings(spellings)
-        if len(self.spellings) != vocabulary_size:
-            raise ValueError(
-                f"spellings: expected {vocabulary_size}, one for each word, got "
-                f"{len(self.spellings)}."
-            )
+        self.spellings = check_spellings(spellings, vocabulary_size)
         self.characters = characters
         self.dim = dim
         self.units = units

@@ -53,12 +53,7 @@ class SpelledSoftmaxHead(SampledSoftmaxHead):
         super().__init__(vocabulary_size, **options)
         if self.tied_to is not None:
             raise ValueError("tied_to: expected None, for these vectors are made of characters.")
-        self.spellings = check_spellings(spellings)
-        if len(self.spellings) != vocabulary_size:
-            raise ValueError(
-                f"spellings: expected {vocabulary_size}, one for each word, got "
-                f"{len(self.spellings)}."
-            )
+        self.spellings = check_spellings(spellings, vocabulary_size)
         self.network = network
         self.correction_dim = correction_dim
 

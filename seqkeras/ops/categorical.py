@@ -39,8 +39,9 @@ def draw_categorical(tables, uniform):
     of_blocks, inside = map(ops.convert_to_tensor, tables)
     block = ops.searchsorted(of_blocks, uniform[0], side="right")
     block = ops.minimum(ops.cast(block, "int32"), of_blocks.shape[0] - 1)
-    steps = ops.take(inside, block, axis=0) <= ops.expand_dims(uniform[1], 1)  # (k, S)
+    rows = ops.take(inside, block, axis=0)  # (k, S)
+    steps = rows <= ops.expand_dims(uniform[1], 1)
     # Rounding may leave the last step of a block a little under 1: then it is its last outcome.
-    last = ops.argmax(ops.take(inside, block, axis=0), axis=1)
+    last = ops.argmax(rows, axis=1)
     place = ops.minimum(ops.sum(ops.cast(steps, "int32"), axis=1), ops.cast(last, "int32"))
     return block * inside.shape[1] + place

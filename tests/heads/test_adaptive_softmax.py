@@ -1,11 +1,10 @@
-import keras
 import numpy as np
 import pytest
 from keras import ops
 
 from seqkeras.layers import AdaptiveSoftmaxHead
 from tests.contract import check_layer_contract
-from tests.gradients import value_and_gradients
+from tests.heads.exact import check_exact_gradients
 
 V, H, CUTOFFS = 11, 8, (3, 7)
 RNG = np.random.default_rng(0)
@@ -52,20 +51,7 @@ def test_losses_are_exact_in_training_too(training, cutoffs):
 
 @pytest.mark.parametrize("targets", [TARGETS, np.minimum(TARGETS, 2)], ids=["all", "short list"])
 def test_training_has_the_gradients_of_the_exact_loss(targets):
-    head = random_head()
-    weights = ops.convert_to_tensor(RNG.normal(size=targets.shape).astype("float32"))
-    found, wanted = (
-        value_and_gradients(
-            lambda x, training=training: ops.sum(
-                weights * head(x, targets=targets, training=training)
-            ),
-            [X],
-            head.trainable_variables,
-        )
-        for training in (True, False)
-    )
-    for a, b in zip(*map(keras.tree.flatten, (found, wanted)), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+    check_exact_gradients(random_head(), X, targets, RNG)
 
 
 def test_without_clusters_it_is_a_softmax():

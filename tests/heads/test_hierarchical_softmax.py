@@ -1,11 +1,10 @@
-import keras
 import numpy as np
 import pytest
 from keras import ops
 
 from seqkeras.layers import HierarchicalSoftmaxHead
 from tests.contract import check_layer_contract, with_and_without_xla
-from tests.gradients import value_and_gradients
+from tests.heads.exact import check_exact_gradients
 
 V, H = 7, 5
 RNG = np.random.default_rng(0)
@@ -53,22 +52,7 @@ def test_losses_are_exact_in_training_too(options, training):
 
 
 def test_training_has_the_gradients_of_the_exact_loss():
-    head = random_head(tree="huffman", counts=COUNTS)
-    weights = ops.convert_to_tensor(RNG.normal(size=TARGETS.shape).astype("float32"))
-    found, wanted = (
-        value_and_gradients(
-            lambda x, training=training: ops.sum(
-                weights * head(x, targets=TARGETS, training=training)
-            ),
-            [X],
-            head.trainable_variables,
-        )
-        for training in (True, False)
-    )
-    for a, b in zip(*map(keras.tree.flatten, (found, wanted)), strict=True):
-        np.testing.assert_allclose(
-            ops.convert_to_numpy(a), ops.convert_to_numpy(b), rtol=1e-3, atol=1e-4
-        )
+    check_exact_gradients(random_head(tree="huffman", counts=COUNTS), X, TARGETS, RNG)
 
 
 @pytest.mark.covers("HierarchicalSoftmaxHead", kind="contract")
