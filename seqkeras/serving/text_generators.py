@@ -12,6 +12,7 @@ import tensorflow as tf
 from seqkeras.constants import PAD
 from seqkeras.decoding.sampling import sample
 from seqkeras.models.language_model import LanguageModelSteps
+from seqkeras.serving.text_scorers import check_tokenizer
 
 
 class TextGenerator(tf.Module):
@@ -29,11 +30,7 @@ class TextGenerator(tf.Module):
 
     def __init__(self, model, tokenizer, max_tokens=100, temperature=1.0, top_k=None, top_p=None):
         super().__init__()
-        if model.output_shape[-1] != tokenizer.vocabulary_size:
-            raise ValueError(
-                f"expected a tokenizer of {model.output_shape[-1]} tokens, as the model's output "
-                f"has, got {tokenizer.vocabulary_size}"
-            )
+        check_tokenizer(model, tokenizer)
         self.model = model
         self.tokenizer = tokenizer
         self.steps = LanguageModelSteps(model)

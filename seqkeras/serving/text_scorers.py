@@ -31,11 +31,7 @@ class TextScorer(tf.Module):
 
     def __init__(self, model, tokenizer):
         super().__init__()
-        if model.output_shape[-1] != tokenizer.vocabulary_size:
-            raise ValueError(
-                f"expected a tokenizer of {model.output_shape[-1]} tokens, as the model's output "
-                f"has, got {tokenizer.vocabulary_size}"
-            )
+        check_tokenizer(model, tokenizer)
         if model.input_shape[0] is not None:
             raise ValueError(
                 f"expected a model of any batch size, got one of {model.input_shape[0]} carried "
@@ -68,3 +64,12 @@ class TextScorer(tf.Module):
         specs = [tf.TensorSpec([None], tf.string, name="text")]
         function = tf.function(self.score, input_signature=specs, autograph=False)
         return {DEFAULT_SIGNATURE: function}
+
+
+def check_tokenizer(model, tokenizer):
+    """Raises ValueError unless the tokenizer has as many tokens as the model's output."""
+    if model.output_shape[-1] != tokenizer.vocabulary_size:
+        raise ValueError(
+            f"expected a tokenizer of {model.output_shape[-1]} tokens, as the model's output "
+            f"has, got {tokenizer.vocabulary_size}"
+        )
