@@ -22,12 +22,15 @@ class Decoder:
 
     Args:
         folder: Path of what `ctranslate2_convert.py` wrote.
+        at_once: How many batches it translates side by side.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder, at_once):
+        self._at_once = at_once
         self._translator = ctranslate2.Translator(
             str(folder),
             compute_type="float32",
+            inter_threads=at_once,
             intra_threads=int(os.environ.get("OMP_NUM_THREADS", 0)),
         )
         self._source, self._target = (
@@ -45,8 +48,9 @@ class Decoder:
             )
             return self._target.decode([result.hypotheses[0] for result in results])
 
-        return in_batches(of_batch, texts)
+        return in_batches(of_batch, texts, self._at_once)
 
 
 if __name__ == "__main__":
-    answer_decodes(Decoder(worker_parser(__doc__, ("transformer",)).parse_args().weights))
+    options = worker_parser(__doc__, ("transformer",)).parse_args()
+    answer_decodes(Decoder(options.weights, options.batches_at_once))

@@ -19,6 +19,7 @@ import pathlib
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 DECODING_BATCH = 64  # sentences
 
@@ -36,6 +37,7 @@ def worker_parser(description, models=("recurrent", "transformer")):
     parser.add_argument("--subwords", type=pathlib.Path, required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("--weights", type=pathlib.Path, help="trained ones, to decode with")
+    parser.add_argument("--batches-at-once", type=int, default=1, help="decoded side by side")
     return parser
 
 
@@ -88,14 +90,18 @@ def _decode(channel, decode, command):
     channel.reply(seconds=time.perf_counter() - start, translations=translations)
 
 
-def in_batches(translate, texts):
-    """Returns the list that `translate` makes of a list, of so many texts at a time."""
+def in_batches(translate, texts, at_once=1):
+    """Returns the list that `translate` makes of a list, of so many texts at a time.
+
+    Args:
+        translate: Function from a list of str to another.
+        texts: List of str.
+        at_once: How many batches run side by side.
+    """
     starts = range(0, len(texts), DECODING_BATCH)
-    return [
-        translation
-        for start in starts
-        for translation in translate(texts[start : start + DECODING_BATCH])
-    ]
+    batches = [texts[start : start + DECODING_BATCH] for start in starts]
+    with ThreadPoolExecutor(at_once) as threads:
+        return [text for batch in threads.map(translate, batches) for text in batch]
 
 
 class TrainingWindows:

@@ -77,10 +77,12 @@ class Decoder:
 
     Args:
         saved_models: Dict of folder by beam size.
+        at_once: How many batches run side by side.
     """
 
-    def __init__(self, saved_models):
+    def __init__(self, saved_models, at_once):
         self._saved_models = saved_models
+        self._at_once = at_once
         self._loaded = {}
 
     def __call__(self, beam, texts):
@@ -93,7 +95,7 @@ class Decoder:
             translations = translate(**{name: tf.constant(batch)})["text"].numpy()
             return [text.decode() for text in translations]
 
-        return in_batches(of_batch, texts)
+        return in_batches(of_batch, texts, self._at_once)
 
 
 def main():
@@ -108,7 +110,8 @@ def main():
     model.summary()
 
     saved_models = dict(option.split("=", 1) for option in options.saved_model)
-    decode = Decoder({int(beam): folder for beam, folder in saved_models.items()})
+    saved_models = {int(beam): folder for beam, folder in saved_models.items()}
+    decode = Decoder(saved_models, options.batches_at_once)
     fit_until_quit(channel, model, batches.dataset(), batches.steps_per_epoch, decode)
 
 

@@ -30,6 +30,7 @@ class Contestant:
 
     `passive`: its threads do not spin while they wait. PyTorch's would for as long as another
     library has its turn; CTranslate2 needs it, or decodes at two fifths of its speed.
+    `side_by_side`: it can decode several batches at once.
     """
 
     file: str
@@ -38,10 +39,13 @@ class Contestant:
     trains: bool = True
     decodes: bool = True
     passive: bool = False
+    side_by_side: bool = False
 
 
 CONTESTANTS = {
-    OURS: Contestant("seqkeras_translation.py", models=("recurrent", "transformer")),
+    OURS: Contestant(
+        "seqkeras_translation.py", models=("recurrent", "transformer"), side_by_side=True
+    ),
     "joeynmt": Contestant(
         "joeynmt_translation.py", models=("recurrent", "transformer"), passive=True
     ),
@@ -49,7 +53,7 @@ CONTESTANTS = {
     "kerashub-our-batches": Contestant(
         "kerashub_translation.py", options=("--batches", "seqkeras"), decodes=False
     ),
-    "ctranslate2": Contestant("ctranslate2_translation.py", trains=False),
+    "ctranslate2": Contestant("ctranslate2_translation.py", trains=False, side_by_side=True),
 }
 
 
@@ -95,19 +99,22 @@ def train_subwords(data, path):
 
 def start_worker(name, options, subwords):
     """Starts the process of a contestant; returns its `Worker`."""
-    contestant, threads = CONTESTANTS[name], str(options.threads)
+    contestant, at_once = CONTESTANTS[name], options.batches_at_once
+    of_a_batch = str(options.threads // at_once if contestant.side_by_side else options.threads)
     command = [options.pythons[name], HERE / contestant.file, *contestant.options]
     command += ["--model", options.model, "--data", options.data]
     command += ["--subwords", subwords, "--work", options.work]
+    if contestant.side_by_side:
+        command += ["--batches-at-once", at_once]
     if name in options.weights:
         command += ["--weights", options.weights[name]]
     if name == OURS:
         command += [f"--saved-model={beam}={path}" for beam, path in options.saved_models.items()]
     environment = {
         "PYTHONPATH": str(HERE.parent),  # the clone, where seqkeras is not installed
-        "TF_NUM_INTRAOP_THREADS": threads,
-        "TF_NUM_INTEROP_THREADS": threads,
-        "OMP_NUM_THREADS": threads,
+        "TF_NUM_INTRAOP_THREADS": of_a_batch,
+        "TF_NUM_INTEROP_THREADS": str(options.threads),
+        "OMP_NUM_THREADS": of_a_batch,
     }
     if contestant.passive:
         environment["OMP_WAIT_POLICY"] = "passive"
@@ -170,6 +177,9 @@ def parse_options():
     parser.add_argument("--seconds", type=float, default=20, help="length of a training window")
     parser.add_argument("--sentences", type=int, default=1000, help="to decode in a window")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--batches-at-once", type=int, default=1, help="by those that can; on THREADS together"
+    )
     parser.add_argument("--output", type=path, help="JSON file; default: WORK/translation.json")
     options = parser.parse_args()
     options.pythons = {OURS: options.python, **dict(options.peer)}
@@ -191,6 +201,10 @@ def check(parser, options):
             parser.error(f"--weights {name}: expected a --peer of that name that decodes")
     if bool(options.weights) != bool(options.saved_models):
         parser.error("decoding is compared with --weights and --saved-model, or not at all")
+    if options.threads % options.batches_at_once or (
+        options.training and options.batches_at_once > 1
+    ):
+        parser.error("--batches-at-once: expected a divisor of --threads, and --no-training")
     if not options.training and not options.weights:
         parser.error("--no-training: expected --weights and --saved-model, to decode with")
 
@@ -199,7 +213,8 @@ def main():
     options = parse_options()
     options.work.mkdir(parents=True, exist_ok=True)
     subwords = options.subwords or train_subwords(options.data, options.work / "joint")
-    report = {"machine": machine(), "threads": options.threads, "results": {}}
+    report = {"machine": machine(), "threads": options.threads}
+    report |= {"batches_at_once": options.batches_at_once, "results": {}}
     chosen = measures(options)
     workers = {}
     try:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from seqkeras.data.readers import read_lines
 from seqkeras.decoding.corpus import run_corpus
+from seqkeras.decoding.threads import one_thread_a_batch
 from seqkeras.serving.versions import load_signatures
 
 
@@ -38,6 +39,7 @@ def predict(options: Predict):
 
         serve(options.saved_model, options.port)
         return
+    one_thread_a_batch()
     functions = load_signatures(options.saved_model)
     if options.alignments and "align" not in functions:
         raise ValueError(

@@ -34,6 +34,7 @@ from seqkeras import models
 from seqkeras.data import TokenBatches, encode_pairs
 from seqkeras.data.tokenizers import load_tokenizer, train_tokenizer
 from seqkeras.decoding.corpus import with_look
+from seqkeras.decoding.threads import one_thread_a_batch
 from seqkeras.training.adam import Adam
 from seqkeras.training.callbacks import Checkpointing
 from seqkeras.training.checkpoints import average_checkpoints
@@ -271,6 +272,7 @@ class Evaluate:
 
 def evaluate(options: Evaluate):
     """Translates the splits and writes metrics.json, samples and plots into the run."""
+    one_thread_a_batch()
     config, translator = load_translator(options.run, options.ensemble, options.search)
     run = RunDirectory(options.run)
     splits = options.splits or (config.data.validation, *config.data.tests)

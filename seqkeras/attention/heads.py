@@ -17,6 +17,7 @@ from seqkeras.attention.axes import AttentionAxes
 from seqkeras.attention.projection import Projections, project_together
 from seqkeras.ops import attention as kernels
 from seqkeras.ops.attention_weights import get_activation, serialize_activation
+from seqkeras.ops.hypothesis_rows import HypothesisRows
 from seqkeras.ops.masks import both, zero_masked
 
 # Up to so many scores of an example, 16 MiB, all at once: blocks take a fifth more time.
@@ -258,6 +259,25 @@ class HeadedAttention(keras.Layer):
             return self.attend(x, self.prepare(x), mask, bias, training)
         queries, keys, values = together
         return self._attend(queries, HeadMemory(keys, values), x, mask, bias, training)
+
+    def attend_by_rows(self, x, memory, mask=None, rows=None):
+        """Attends from hypotheses to the memories of their examples.
+
+        Args:
+            x: Float tensor `(R, 1, D)`, finite everywhere, one position of each hypothesis.
+            memory: `HeadMemory` of A examples.
+            mask: What `mask` returned for any number of queries, or None.
+            rows: `HypothesisRows`, which hypotheses the R rows are; None: one of each example.
+
+        Returns:
+            `(output (R, 1, E), weights (R, N, 1, S))`.
+        """
+        rows = rows or HypothesisRows(ops.shape(x)[0], 1)
+        queries = rows.spread_heads(self._query_dense(x)[:, 0])
+        heads = queries, memory.keys, memory.values
+        context, weights = kernels.whole_attention(*heads, mask, None, self._weigh, 0.0, None)
+        context = rows.collect_heads(context)[:, :, None]
+        return self._join(context, x), rows.collect_heads(weights)[:, :, None]
 
     def _attend(self, queries, memory, query, mask, bias, training):
         dropout, seed = self._noise(training)

@@ -181,11 +181,11 @@ class AutoregressiveDecoder(keras.Layer):
         outputs, _ = scan(step, carried, inputs)
         return tree.map_structure(lambda y: ops.transpose(y, (1, 0, 2)), outputs)
 
-    def _advance(self, token, states, noise, context, keep=None):
+    def _advance(self, token, states, noise, context, keep=None, rows=None):
         """One step of the cell on tokens `(B,)`: `(output, states)`."""
         embedded = ops.cast(self.embedding(token), tree.flatten(states)[0].dtype)
         z_t = self.cell.project(embedded if keep is None else embedded * keep)
-        extra = (context,) if self.attends else ()
+        extra = (context, rows) if self.attends else ()
         output, new_states = self.cell.step(z_t, states, noise, *extra)
         if self.first_token == "start":
             return output, new_states
@@ -194,13 +194,13 @@ class AutoregressiveDecoder(keras.Layer):
         def choose(old, new):
             return ops.where(is_start, old, new)
 
-        output = tree.map_structure(choose, self._read(states, context), output)
+        output = tree.map_structure(choose, self._read(states, context, rows), output)
         return output, tree.map_structure(choose, states, new_states)
 
-    def _read(self, states, context):
+    def _read(self, states, context, rows=None):
         """The output that states give without a step: their h, read through the attention."""
         if self.attends:
-            return self.cell.read(states, context)
+            return self.cell.read(states, context, rows)
         return tree.flatten(states[-1] if hasattr(self.cell, "cells") else states)[0]
 
     def _cell_states(self, initial_state, dtype):
@@ -226,9 +226,16 @@ class AutoregressiveDecoder(keras.Layer):
             state["attention"] = ops.zeros_like(ops.cast(memory_mask, "float32"))
         return state
 
-    def step(self, tokens, state, context):
-        """Returns `(logits (B, V), state)` after tokens `(B,)`; `context` is from `prepare`."""
-        output, states = self._advance(tokens, state["cell"], None, context)
+    def step(self, tokens, state, context, rows=None):
+        """Returns `(logits (R, V), state)` after tokens `(R,)`.
+
+        Args:
+            tokens: Integer tensor `(R,)`.
+            state: What `start` or this returned.
+            context: What `prepare` returned, of B examples.
+            rows: `HypothesisRows`, which hypotheses of them ask; None: one of each.
+        """
+        output, states = self._advance(tokens, state["cell"], None, context, rows=rows)
         new_state = {"cell": states}
         if self.attends:
             output, weights = output

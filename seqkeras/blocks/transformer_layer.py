@@ -230,14 +230,15 @@ class TransformerLayer(keras.Layer):
 
         return LayerOutput(*self._run(x, attend, look, training))
 
-    def step(self, x, past, prepared=None, other_mask=None):
+    def step(self, x, past, prepared=None, other_mask=None, rows=None):
         """Goes on by one position.
 
         Args:
             x: Float tensor `(R, 1, D)`.
             past: `HeadMemory` of the t positions before, t >= 0.
-            prepared, other_mask: as for `run`, but for B of which R is a multiple: row r belongs to
-                row r // (R / B) of the memory, and the rows of one memory ask it together.
+            prepared, other_mask: as for `run`, of the B examples to which the rows belong.
+            rows: `HypothesisRows`, which hypotheses of them ask, where there is a memory;
+                None: one of each.
 
         Returns:
             `(LayerOutput, HeadMemory of t + 1 positions)`.
@@ -250,11 +251,7 @@ class TransformerLayer(keras.Layer):
             return output, (weights, heads)
 
         def look(x):
-            together = ops.reshape(x, (ops.shape(prepared.keys)[0], -1, x.shape[-1]))
-            output, weights = self.memory_attention.attend(together, prepared, other_mask)
-            weights = ops.transpose(weights, (0, 2, 1, 3))  # (B, R / B, N, S)
-            shape = (-1, self.num_heads, 1, ops.shape(weights)[-1])
-            return ops.reshape(output, ops.shape(x)), ops.reshape(weights, shape)
+            return self.memory_attention.attend_by_rows(x, prepared, other_mask, rows)
 
         x, (own, heads), other = self._run(x, attend, look, False)
         return LayerOutput(x, own, other), heads

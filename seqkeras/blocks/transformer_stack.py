@@ -177,13 +177,14 @@ class TransformerStack(keras.Layer):
         empty = ops.zeros((batch_size, self.num_heads, 0, size), self.compute_dtype)
         return [HeadMemory(empty, empty) for _ in self.layers]
 
-    def step(self, x, caches, memory=None):
+    def step(self, x, caches, memory=None, rows=None):
         """Goes on by one position.
 
         Args:
             x: Float tensor `(R, 1, D)`.
             caches: List of a `HeadMemory` of t positions for each layer, t >= 0.
-            memory: `StackMemory` or None, see `TransformerLayer.step`.
+            memory: `StackMemory` or None.
+            rows: `HypothesisRows`, see `TransformerLayer.step`.
 
         Returns:
             `(StackOutput of the one position, caches of t + 1 positions)`.
@@ -191,7 +192,7 @@ class TransformerStack(keras.Layer):
         heads, other_mask = memory or self._no_memory
         own, other, grown = [], [], []
         for layer, cache, prepared in zip(self.layers, caches, heads, strict=True):
-            output, cache = layer.step(x, cache, prepared, other_mask)
+            output, cache = layer.step(x, cache, prepared, other_mask, rows)
             x = output.x
             own.append(output.own)
             other.append(output.other)

@@ -21,6 +21,7 @@ from keras import ops
 from seqkeras.cells.base import RecurrentCell, cell_output_size, check_cell, drop_inputs
 from seqkeras.cells.keras_dropout import keeps_masks
 from seqkeras.cells.stacked import StackedRNNCells
+from seqkeras.ops.hypothesis_rows import HypothesisRows
 from seqkeras.ops.masks import zero_masked
 
 QUERIES = ("previous", "current")
@@ -178,30 +179,36 @@ class AttentionCell(keras.Layer):
             self.cell, "project"
         )
 
-    def step(self, z_t, states, noise=None, context=None):
-        """Returns `(output, states)`; `context` is what `prepare` returned."""
+    def step(self, z_t, states, noise=None, context=None, rows=None):
+        """Returns `(output, states)`.
+
+        Args:
+            z_t, states, noise: as in every cell.
+            context: What `prepare` returned.
+            rows: `HypothesisRows`, for several hypotheses of each memory; None: one of each.
+        """
         states = list(states)
         if self.query == "previous":
-            v, weights = self.attend(states, context)
+            v, weights = self.attend(states, context, rows)
             h, states = self._run_cell(z_t, v, states, noise)
             y = self._mix(h, v)
         else:
             y_before = states.pop() if self.input_feeding else None
             h, states = self._run_cell(z_t, y_before, states, noise)
-            v, weights = self._ask(h, context)
+            v, weights = self._ask(h, context, rows)
             y = self._mix(h, v)
             if self.input_feeding:
                 states = [*states, y]
         return ((y, weights) if self.return_attention_scores else y), states
 
-    def read(self, states, context):
+    def read(self, states, context, rows=None):
         """The output `(y, weights)` that the states give by themselves, without a step."""
-        v, weights = self.attend(states, context)
+        v, weights = self.attend(states, context, rows)
         return self._mix(self._hidden(states), v), weights
 
-    def attend(self, states, context):
+    def attend(self, states, context, rows=None):
         """Returns `(v (B, Dv), weights (B, S))` for the query that the states hold."""
-        return self._ask(self._hidden(states), context)
+        return self._ask(self._hidden(states), context, rows)
 
     def _mix(self, h, v):
         """y of the state h and the context v."""
@@ -209,14 +216,11 @@ class AttentionCell(keras.Layer):
             return ops.tanh(ops.matmul(ops.concatenate([v, h], axis=-1), self.output_kernel))
         return ops.concatenate([h, v], axis=-1) if self.output_context else h
 
-    def _ask(self, h, context):
-        """`(v (N, Dv), weights (N, S))` for h `(N, H)`; N may be a multiple of the memory's M."""
-        rows, (memories, positions, features) = ops.shape(h)[0], ops.shape(context.values)
-        some = ops.maximum(memories, 1) if ops.is_tensor(memories) else memories or 1
-        asking = rows // some  # of each memory: the hypotheses of a beam
-        query = ops.reshape(h, (memories, asking, h.shape[-1]))
-        v, weights = self.attention.attend(query, context)
-        return ops.reshape(v, (rows, features)), ops.reshape(weights, (rows, positions))
+    def _ask(self, h, context, rows):
+        """`(v (N, Dv), weights (N, S))` for h `(N, H)`."""
+        rows = rows or HypothesisRows(ops.shape(h)[0], 1)
+        v, weights = self.attention.attend(rows.spread(h), context)
+        return rows.collect(v), rows.collect(weights)
 
     def _hidden(self, states):
         """h of the (top) cell: by Keras' convention the first of its states."""

@@ -20,8 +20,10 @@ beam as wide as the number of sequences is exhaustive search, at any length pena
 better placed parent, then to the lower token id. Everything is done example by example, and one
 that is done has nothing alive and so adds nothing: no result depends on the rest of the batch.
 
-On TensorFlow, examples that are done leave the loop (`seqkeras.ops.shrinking`), so that the last
-stragglers of a batch do not cost as much as all of it. Inside the loop are A <= B examples.
+On TensorFlow only hypotheses alive are computed, and examples that are done leave the loop, a tenth
+of a batch at a time (`seqkeras.ops.shrinking`), so that the last stragglers do not cost as much as
+all of it. Inside the loop are A <= B examples, a table of A x K places for hypotheses, and N <= A K
+rows, among them all that are alive (elsewhere N = A K).
 """
 
 from typing import Any, NamedTuple
@@ -30,16 +32,16 @@ from keras import ops, tree
 
 from seqkeras.constants import END, PAD, START
 from seqkeras.decoding import penalties
+from seqkeras.decoding.best_tokens import best_tokens
 from seqkeras.decoding.constraints import bar_repeats
 from seqkeras.decoding.protocol import (
     NEVER,
     advance,
-    broken_rows,
     length_limits,
     write,
 )
 from seqkeras.ops import shrinking
-from seqkeras.ops.top_k import top_k
+from seqkeras.ops.hypothesis_rows import HypothesisRows
 
 
 class BeamResult(NamedTuple):
@@ -75,16 +77,19 @@ class Candidates(NamedTuple):
 class Search(NamedTuple):
     """What the loop carries: the A examples that are not done, and what was found for all B.
 
-    `places` `(A,)`: where the examples stand in the batch. `last` `(A * K,)`: the tokens chosen
-    last. `found`: the finished hypotheses of every example, a `BeamResult` of `(B, K, ...)`.
+    `examples` `(A,)`: which of the batch they are. `alive`: their table of hypotheses. `places`
+    `(N,)`: where in that table the rows stand. `last` `(N,)`: the tokens chosen last. `state`: of N
+    rows. `memory`: of A examples. `found`: the finished hypotheses of every example, a `BeamResult`
+    of `(B, K, ...)`.
     """
 
-    places: Any
+    examples: Any
     alive: Alive
+    places: Any
     last: Any
-    found: BeamResult
     state: Any
-    memory: tuple
+    memory: Any
+    found: BeamResult
 
 
 def beam_search(
@@ -94,7 +99,7 @@ def beam_search(
     beam_size,
     max_length,
     *,
-    memory=(),
+    memory=None,
     n_best=None,
     length_penalty=0.0,
     coverage_penalty=0.0,
@@ -107,15 +112,14 @@ def beam_search(
     A `beam_size` of 1 is greedy search, one of at least the number of sequences is exhaustive.
 
     Args:
-        step: `(tokens (N,), state, *memory) -> (log_probs (N, V), state)`, see
-            `seqkeras.decoding.protocol`; N = A * K with A <= B. Hypothesis k of an example is row
-            a * K + k, where a is the example's row of `memory`.
-        state: The state before the first step, leading dimension B; it is repeated here.
+        step: `(tokens (N,), state) -> (logits (N, V), state)`, or with a memory `(tokens, state,
+            memory, rows)`, see `seqkeras.decoding.protocol`; N <= B K.
+        state: The state before the first step, leading dimension B.
         batch_size: int or int scalar tensor B.
         beam_size: int K; may exceed V.
         max_length: int, or int tensor `()` or `(B,)`: the most tokens, END included.
-        memory: Tuple of structures of tensors with leading dimension B, which `step` gets as they
-            are, not repeated: what it needs of each example and never changes.
+        memory: Structure of tensors with leading dimension B, or None: what `step` needs of each
+            example and never changes.
         n_best: int <= K, how many hypotheses to return; None for all K. A small one saves steps.
         length_penalty: float alpha >= 0; 0 compares by log-probability, 1 almost by its mean.
         coverage_penalty: float beta >= 0; above 0 needs `state["attention"]` and `source_mask`.
@@ -149,7 +153,6 @@ def beam_search(
     n_best = beam_size if n_best is None else n_best
     _check(beam_size, n_best, length_penalty, coverage_penalty, source_mask, no_repeat_ngram)
     limits, width = length_limits(max_length, batch_size)
-    state = repeat_beams(state, beam_size)
     if coverage_penalty:
         step, state = penalties.track_coverage(step, state)
         source_mask = ops.cast(source_mask, "bool")
@@ -158,18 +161,25 @@ def beam_search(
         return ops.logical_and(t < width, ops.any(search.alive.log_probs > NEVER))
 
     def extend(t, search):
-        limit = ops.take(limits, search.places)[:, None]  # (A, 1)
-        finished = BeamResult(*(ops.take(field, search.places, axis=0) for field in search.found))
-        log_probs, state = advance(step, search.last, search.state, search.memory)  # (N, V)
-        if no_repeat_ngram:
-            history = ops.reshape(search.alive.tokens, (-1, width))
-            log_probs = bar_repeats(log_probs, history, t, no_repeat_ngram)
-        kept = _continue(log_probs, search.alive.log_probs, finished, t + 1 >= limit)
+        rows = HypothesisRows(ops.shape(search.examples)[0], beam_size, search.places)
+        limit = ops.take(limits, search.examples)[:, None]  # (A, 1)
+        finished = BeamResult(*_take(tuple(search.found), search.examples))
+        of_examples = None if memory is None else search.memory
+        logits, state = advance(step, search.last, search.state, of_examples, rows)  # (N, V)
+
+        def bar(logits):
+            if not no_repeat_ngram:
+                return logits
+            return bar_repeats(logits, rows.collect(search.alive.tokens), t, no_repeat_ngram)
+
+        best = best_tokens(logits, beam_size, bar)
+        kept = _continue(best, rows, search.alive.log_probs, finished, t + 1 >= limit)
         scores = kept.log_probs / penalties.length_penalty(t + 1, length_penalty)
         if coverage_penalty:
-            mask = repeat_beams(ops.take(source_mask, search.places, axis=0), beam_size)  # (N, S)
+            mask = ops.take(source_mask, search.examples, axis=0)[:, None]  # (A, 1, S)
+            mask = rows.collect(ops.repeat(mask, beam_size, axis=1))
             cp = penalties.coverage_penalty(state["coverage"], mask, coverage_penalty)
-            scores = scores + _gather(ops.reshape(cp, (-1, beam_size)), kept.parents)
+            scores = scores + _gather(rows.spread(cp), kept.parents)
         tokens = write(_gather(search.alive.tokens, kept.parents), t, kept.tokens)
         finished = _finish(finished, kept, tokens, scores, t + 1)
         going = ops.where(ops.equal(kept.tokens, END), NEVER, kept.log_probs)
@@ -179,37 +189,34 @@ def beam_search(
         done = finished.scores[:, n_best - 1 : n_best] >= best_future
         alive = Alive(tokens, ops.where(done, NEVER, going))
         found = [
-            ops.scatter_update(field, search.places[:, None], new)
+            ops.scatter_update(field, search.examples[:, None], new)
             for field, new in zip(search.found, finished, strict=True)
         ]
-        stay = shrinking.staying(ops.any(alive.log_probs > NEVER, axis=1))
-        rows = ops.take(_flat_index(kept.parents, beam_size), stay, axis=0)
+        going_on = ops.any(alive.log_probs > NEVER, axis=1)
+        stay = shrinking.places_to_keep(going_on, _unit(batch_size))
+        alive, last, parents = _take((alive, kept.tokens, rows.of(kept.parents)), stay)
+        places = _occupied(alive, batch_size)
         return t + 1, Search(
-            places=ops.take(search.places, stay),
-            alive=Alive(*_take(alive, stay)),
-            last=ops.reshape(ops.take(kept.tokens, stay, axis=0), (-1,)),
+            examples=ops.take(search.examples, stay),
+            alive=Alive(*alive),
+            places=places,
+            last=ops.take(ops.reshape(last, (-1,)), places),
+            state=_take(state, ops.take(ops.reshape(parents, (-1,)), places)),
+            memory=shrinking.keep(search.memory, stay, ops.shape(search.examples)[0]),
             found=BeamResult(*found),
-            state=_take(state, ops.reshape(rows, (-1,))),
-            memory=shrinking.keep(search.memory, stay, ops.shape(search.places)[0]),
         )
 
     start = ops.convert_to_tensor(0, dtype="int32")
-    if any(entry is None for entry in tree.flatten((state, memory))):
+    given = state if memory is None else (state, memory)
+    if any(entry is None for entry in tree.flatten(given)):
         raise ValueError(
             "beam_search: expected tensors only in state and memory, got None. Leave it out, or "
             "for a mask give one that is True everywhere."
         )
-    search = _empty_search(batch_size, beam_size, width, state, tuple(memory))
+    nothing = () if memory is None else memory  # None is no loop variable
+    search = _empty_search(batch_size, beam_size, width, state, nothing)
     _, search = shrinking.while_loop(unfinished, extend, (start, search))
     return BeamResult(*(field[:, :n_best] for field in search.found))
-
-
-def repeat_beams(structure, beam_size):
-    """Repeats every tensor of a nested structure K times: `(B, ...)` to `(B * K, ...)`.
-
-    Row b * K + k of the result is row b.
-    """
-    return tree.map_structure(lambda entry: ops.repeat(entry, beam_size, axis=0), structure)
 
 
 def _check(beam_size, n_best, length_penalty, coverage_penalty, source_mask, no_repeat_ngram):
@@ -227,40 +234,47 @@ def _check(beam_size, n_best, length_penalty, coverage_penalty, source_mask, no_
 
 
 def _empty_search(batch_size, beam_size, width, state, memory):
-    """Returns a `Search` with one empty hypothesis alive per example, and none finished."""
+    """Returns a `Search` with one empty hypothesis alive per example, and none finished.
+
+    `state` is of B rows.
+    """
     shape = (batch_size, beam_size)
     first = ops.equal(ops.arange(beam_size), 0)
     log_probs = ops.where(first, ops.zeros(shape, dtype="float32"), NEVER)
     nothing = ops.full((*shape, width), PAD, dtype="int32")
     never = ops.full(shape, NEVER, dtype="float32")
+    alive = Alive(nothing, log_probs)
+    places = _occupied(alive, batch_size)
     return Search(
-        places=ops.arange(batch_size, dtype="int32"),
-        alive=Alive(nothing, log_probs),
-        last=repeat_beams(ops.full((batch_size,), START, dtype="int32"), beam_size),
-        found=BeamResult(nothing, never, never, ops.zeros(shape, dtype="int32")),
-        state=state,
+        examples=ops.arange(batch_size, dtype="int32"),
+        alive=alive,
+        places=places,
+        last=ops.full(ops.shape(places), START, dtype="int32"),
+        state=_take(state, places // beam_size),
         memory=memory,
+        found=BeamResult(nothing, never, never, ops.zeros(shape, dtype="int32")),
     )
 
 
-def _continue(log_probs, alive_log_probs, finished, only_end):
-    """Returns the K - f best continuations, best first; -inf in the remaining f places.
+def _occupied(alive, batch_size):
+    """Returns `(N,)`, the places of an `Alive`, flattened, that are to be rows."""
+    occupied = ops.reshape(alive.log_probs > NEVER, (-1,))
+    return shrinking.places_to_keep(occupied, _unit(batch_size) * alive.log_probs.shape[1])
 
-    The ranking within a row does not depend on the row's past, so the one pass over the vocabulary
-    is the `top_k` of the raw rows: K + 2 tokens, for two of them may be PAD and START.
-    """
+
+def _unit(batch_size):
+    """Returns how many examples leave together: a tenth of the batch."""
+    return ops.maximum(batch_size // 10, 1)
+
+
+def _continue(best, rows, alive_log_probs, finished, only_end):
+    """Returns the K - f best continuations, best first; -inf in the remaining f places."""
     beam_size = alive_log_probs.shape[1]
-    top, tokens = top_k(log_probs, min(beam_size + 2, log_probs.shape[-1]))  # (N, C)
-    special = ops.logical_or(ops.equal(tokens, PAD), ops.equal(tokens, START))
-    top = ops.where(ops.logical_or(special, ops.equal(tokens, END)), NEVER, top)
-    # END has a column of its own, needed at the last position, and before the higher ids for ties.
-    top = ops.concatenate([log_probs[:, END : END + 1], top], axis=1)  # (N, 1 + C)
-    tokens = ops.concatenate([ops.full_like(tokens[:, :1], END), tokens], axis=1)
-    top = ops.where(broken_rows(log_probs)[:, None], NEVER, top)
+    top, tokens = best
     width = top.shape[1]
-    total = top + ops.reshape(alive_log_probs, (-1, 1))
+    total = rows.spread(top, NEVER) + alive_log_probs[:, :, None]  # (A, K, C)
     total = ops.reshape(total, (-1, beam_size * width))
-    tokens = ops.reshape(tokens, (-1, beam_size * width))
+    tokens = ops.reshape(rows.spread(tokens, PAD), (-1, beam_size * width))
     total = ops.where(ops.logical_and(only_end, ops.not_equal(tokens, END)), NEVER, total)
     total, index = ops.top_k(total, beam_size)
     places = ops.sum(ops.cast(ops.equal(finished.lengths, 0), "int32"), axis=1, keepdims=True)

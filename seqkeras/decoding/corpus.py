@@ -8,6 +8,8 @@ either, so a model is evaluated by the same code that will serve it.
 import numpy as np
 import tensorflow as tf
 
+from seqkeras.decoding.threads import map_batches
+
 # method of a translator -> its arguments, each a batch of strings `(B,)`
 SIGNATURES = {
     "translate": ("text",),
@@ -43,7 +45,7 @@ def run_corpus(function, *columns, batch_size=64):
     """Calls a signature on lists of strings of any length; returns one dict for each example.
 
     Sentences of like length share a batch, for padding costs time; results come in the order of
-    the input and do not depend on the batches.
+    the input and do not depend on the batches. After `one_thread_a_batch`, several run at once.
 
     Args:
         function: A signature.
@@ -54,11 +56,14 @@ def run_corpus(function, *columns, batch_size=64):
         List of dicts from an output's name to a str, float or array; strings are decoded.
     """
     order = sorted(range(len(columns[0])), key=lambda index: len(columns[0][index]))
-    results = [None] * len(order)
-    for first in range(0, len(order), batch_size):
-        rows = order[first : first + batch_size]
+    batches = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+
+    def run(rows):
         outputs = function(*([column[row] for row in rows] for column in columns))
-        outputs = {name: _decoded(tensor.numpy()) for name, tensor in outputs.items()}
+        return {name: _decoded(tensor.numpy()) for name, tensor in outputs.items()}
+
+    results = [None] * len(order)
+    for rows, outputs in zip(batches, map_batches(run, batches), strict=True):
         for place, row in enumerate(rows):
             results[row] = {name: values[place] for name, values in outputs.items()}
     return results

@@ -41,8 +41,8 @@ def ensemble_step(steps, weights=None):
         weights: Positive floats, one a member, divided by their sum; None for equal weights.
 
     Returns:
-        A step over the state that `ensemble_state(states, weights)` makes. Its memory, if any, is
-        one tuple a member: that member's memory.
+        A step over the state that `ensemble_state(states, weights)` makes. Its memory, if any, is a
+        list of each member's memory.
 
     Raises:
         ValueError: if there is no member, the weights do not fit, or the vocabularies differ.
@@ -60,21 +60,21 @@ def ensemble_step(steps, weights=None):
     weights = _normalised(weights, len(steps))
     log_weights = ops.convert_to_tensor(np.log(weights)[:, None, None], dtype="float32")
 
-    def step(tokens, state, *memories):
-        if memories and len(memories) != len(steps):
+    def step(tokens, state, memories=None, rows=None):
+        if memories is None:
+            memories = [None] * len(steps)
+        if len(memories) != len(steps):
             raise ValueError(
-                f"memory: expected one tuple for each of {len(steps)} members, got {len(memories)}."
+                f"memory: expected one for each of {len(steps)} members, got {len(memories)}."
             )
         results = [
-            advance(member, tokens, member_state, memory)
-            for member, member_state, memory in zip(
-                steps, state["members"], memories or [()] * len(steps), strict=True
-            )
+            advance(member, tokens, member_state, memory, rows)
+            for member, member_state, memory in zip(steps, state["members"], memories, strict=True)
         ]
-        sizes = [log_probs.shape[-1] for log_probs, _ in results]
+        sizes = [logits.shape[-1] for logits, _ in results]
         if len(set(sizes)) > 1:
             raise ValueError(f"The members must share one vocabulary, their sizes are {sizes}.")
-        log_probs = ops.stack([log_probs for log_probs, _ in results])  # (M, N, V)
+        log_probs = ops.stack([ops.log_softmax(logits) for logits, _ in results])  # (M, N, V)
         log_probs = ops.logsumexp(log_probs + log_weights, axis=0)
         return log_probs, ensemble_state([member for _, member in results], weights)
 

@@ -4,19 +4,18 @@ from seqkeras.decoding.rollout import rollout
 from seqkeras.ops.top_k import first_largest
 
 
-def greedy_search(step, state, batch_size, max_length, *, memory=()):
+def greedy_search(step, state, batch_size, max_length, *, memory=None):
     """Takes the most probable token at every step, the lowest id among equals.
 
     The cheapest search: one row per example, no reordering of the state. It equals
     `beam_search` with `beam_size=1`.
 
     Args:
-        step: `(tokens (B,), state, *memory) -> (log_probs (B, V), state)`, see
-            `seqkeras.decoding.protocol`.
+        step: `(tokens (B,), state) -> (logits (B, V), state)`, see `seqkeras.decoding.protocol`.
         state: The state before the first step, leading dimension B.
         batch_size: int or int scalar tensor B.
         max_length: int, or int tensor `()` or `(B,)`: the most tokens, END included.
-        memory: Tuple of what `step` gets beside the state, leading dimension B.
+        memory: What `step` gets of each example beside the state, leading dimension B.
 
     Returns:
         `Hypotheses(tokens (B, T), log_probs (B,), lengths (B,))`, T the largest `max_length`.

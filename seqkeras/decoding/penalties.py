@@ -43,9 +43,9 @@ def track_coverage(step, state):
             "with attention."
         )
 
-    def tracked(tokens, state, *memory):
-        log_probs, inner = step(tokens, state["model"], *memory)
-        return log_probs, {
+    def tracked(tokens, state, *of_examples):
+        logits, inner = step(tokens, state["model"], *of_examples)
+        return logits, {
             "model": inner,
             "coverage": state["coverage"] + ops.cast(inner["attention"], "float32"),
         }

@@ -12,9 +12,10 @@ from seqkeras.decoding.protocol import (
     write,
 )
 from seqkeras.ops import shrinking
+from seqkeras.ops.hypothesis_rows import HypothesisRows
 
 
-def rollout(step, state, batch_size, max_length, choose, memory=()):
+def rollout(step, state, batch_size, max_length, choose, memory=None):
     """Extends one sequence per example by what `choose` picks.
 
     Args:
@@ -23,19 +24,20 @@ def rollout(step, state, batch_size, max_length, choose, memory=()):
         batch_size: int or int scalar tensor B.
         max_length: int, or int tensor `()` or `(B,)`: the most tokens, END included.
         choose: `(log_probs (B, V), position) -> int32 (B,)`; barred tokens have -inf.
-        memory: Tuple of what `step` gets beside the state, leading dimension B.
+        memory: What `step` gets of each example beside the state, leading dimension B.
 
     Returns:
         `Hypotheses`. Rows that have ended are frozen while the others go on.
     """
     limits, width = length_limits(max_length, batch_size)
+    rows = HypothesisRows(batch_size, 1)
 
     def unfinished(t, running, *_):
         return ops.logical_and(t < width, ops.any(running))
 
     def extend(t, running, tokens, log_probs, lengths, previous, state):
-        allowed, state = advance(step, previous, state, memory)
-        allowed = usable(allowed)  # (B, V)
+        logits, state = advance(step, previous, state, memory, rows)
+        allowed = usable(logits)  # (B, V)
         chosen = ops.where(t + 1 >= limits, END, choose(allowed, t))  # (B,)
         gained = ops.squeeze(ops.take_along_axis(allowed, chosen[:, None], axis=1), 1)
         log_probs = ops.where(running, log_probs + gained, log_probs)

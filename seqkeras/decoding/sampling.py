@@ -25,7 +25,7 @@ def sample(
     max_length,
     *,
     seed,
-    memory=(),
+    memory=None,
     temperature=1.0,
     top_k=None,
     top_p=None,
@@ -33,15 +33,14 @@ def sample(
     """Draws one sequence per example.
 
     Args:
-        step: `(tokens (B,), state, *memory) -> (log_probs (B, V), state)`, see
-            `seqkeras.decoding.protocol`.
+        step: `(tokens (B,), state) -> (logits (B, V), state)`, see `seqkeras.decoding.protocol`.
         state: The state before the first step, leading dimension B.
         batch_size: int or int scalar tensor B.
         max_length: int, or int tensor `()` or `(B,)`: the most tokens, END included.
         seed: int, which fixes the result; integer tensor `(B,)`, of which each fixes its row
             whatever else is in the batch; or a `keras.random.SeedGenerator`, which gives another
             result at every call (also inside a SavedModel).
-        memory: Tuple of what `step` gets beside the state, leading dimension B.
+        memory: What `step` gets of each example beside the state, leading dimension B.
         temperature: float τ > 0. Below 1 sharpens the distribution, above 1 flattens it.
         top_k: int >= 1, or None for no limit.
         top_p: float in (0, 1], or None for no limit. Alone it sorts the vocabulary at every step;

@@ -188,7 +188,7 @@ class Translator(tf.Module):
             tf.shape(source_ids)[0],
             settings.beam_size,
             limits,
-            memory=memories if single else [(memory,) for memory in memories],
+            memory=memories[0] if single else list(memories),
             n_best=n_best,
             length_penalty=settings.length_penalty,
             coverage_penalty=settings.coverage_penalty,

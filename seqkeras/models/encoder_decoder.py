@@ -55,9 +55,9 @@ def recurrent_parts(model):
         memory = decoder.prepare(encoded.get("memory"), mask)
         return memory, decoder.start(encoded["states"], mask)
 
-    def step(tokens, state, memory):
-        logits, state = decoder.step(tokens, state, memory)
-        return ops.log_softmax(logits), state
+    def step(tokens, state, memory, rows):
+        logits, state = decoder.step(tokens, state, memory, rows)
+        return ops.cast(logits, "float32"), state
 
     def attend(source, target_in):
         encoded = encoder(source, training=False)

@@ -151,10 +151,10 @@ class LanguageModelSteps:
         return {"states": states, "last": ops.squeeze(last, 1)}
 
     def step(self, tokens, state):
-        """Tokens `(B,)` to `(log_probs (B, V), state)`; START stands for the prompt's last one."""
+        """Tokens `(B,)` to `(logits (B, V), state)`; START stands for the prompt's last one."""
         tokens = ops.where(ops.equal(tokens, START), state["last"], tokens)
         logits, states = self._run(ops.expand_dims(tokens, 1), state["states"])
-        return ops.log_softmax(logits[:, 0]), {"states": states, "last": state["last"]}
+        return logits[:, 0], {"states": states, "last": state["last"]}
 
     def _run(self, x, states, mask=None):
         """Returns logits `(B, T, V)` of tokens `(B, T)`, and the states after them."""

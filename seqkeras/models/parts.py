@@ -10,8 +10,9 @@ class DecodingParts(NamedTuple):
     Attributes:
         encode: source ids `(B, S)` -> `(memory, state)`: nested structures of tensors with leading
             B. The memory stays as it is; the state changes in every step.
-        step: `(tokens (R,), state, memory) -> (log_probs (R, V) float32, state)`, R a multiple of
-            B. With attention, `state["attention"]` `(R, S)` holds the weights of the last step.
+        step: `(tokens (R,), state, memory, rows) -> (logits (R, V) float32, state)` for R
+            hypotheses of the B sources, see `HypothesisRows`. With attention, `state["attention"]`
+            `(R, S)` holds the weights of the last step.
         attend: `(source (B, S), target_in (B, T)) -> (log_probs (B, T, V), weights (B, T, S))`,
             float32, teacher forced in one pass; weights is None without attention.
         attends: Whether there is attention.

@@ -145,14 +145,14 @@ class TransformerParts:
         attention = ops.zeros_like(ops.cast(mask, "float32"))
         return memory, {"caches": self.decoder.start(ops.shape(source)[0]), "attention": attention}
 
-    def step(self, tokens, state, memory):
-        """One step on tokens `(R,)`, R a multiple of the memory's rows; see `DecodingParts`."""
+    def step(self, tokens, state, memory, rows):
+        """One step on tokens `(R,)` of hypotheses; see `DecodingParts`."""
         past = ops.shape(state["caches"][0].keys)[2]
         y = self.target_positions(self.target_embedding(tokens[:, None]), offset=past)
-        output, caches = self.decoder.step(y, state["caches"], memory)
+        output, caches = self.decoder.step(y, state["caches"], memory, rows)
         attention = ops.cast(mean_of_heads(output)[:, 0], "float32")
-        log_probs = ops.log_softmax(self.logits(output.x)[:, 0])
-        return log_probs, {"caches": caches, "attention": attention}
+        logits = self.logits(output.x[:, 0])
+        return logits, {"caches": caches, "attention": attention}
 
     def run(self, source, target_in):
         """Returns the `StackOutput` of encoder and of decoder, for the whole target at once."""

@@ -80,7 +80,7 @@ class DecoderSteps:
         return {"caches": self.decoder.start(batch_size)}
 
     def step(self, tokens, state):
-        """Tokens `(R,)` to `(log_probs (R, V), state)`."""
+        """Tokens `(R,)` to `(logits (R, V), state)`."""
         past = ops.shape(state["caches"][0].keys)[2]
         x = self.positions(self.embedding(tokens[:, None]), offset=past)
         output, caches = self.decoder.step(x, state["caches"])
@@ -88,4 +88,4 @@ class DecoderSteps:
             logits = self.embedding(output.x, reverse=True)
         else:
             logits = self.head(output.x, training=False)
-        return ops.log_softmax(logits[:, 0]), {"caches": caches}
+        return logits[:, 0], {"caches": caches}

@@ -8,8 +8,6 @@ the loop ends: same results, more work.
 import keras
 from keras import ops, tree
 
-DROP_BELOW = 0.85  # of the rows; dropping a few copies nearly everything for nearly nothing
-
 
 def while_loop(cond, body, loop_vars):
     """`keras.ops.while_loop` whose variables may lose rows, their leading dimension, on the way.
@@ -38,19 +36,25 @@ def while_loop(cond, body, loop_vars):
     return tf.while_loop(cond, body, loop_vars, shape_invariants=invariants)
 
 
-def staying(going):
-    """Returns int32 `(A',)`, which rows to keep of those of `going`, bool `(A,)`.
+def places_to_keep(wanted, unit):
+    """Returns int32 `(N',)`, rising: where bool `(N,)` is True, and as many others as fill a unit.
 
-    Those that are going on, if so few are that dropping the others pays (`DROP_BELOW`), else all.
+    N' is a multiple of `unit`, or N: every number of rows is a shape that kernels may have to be
+    made for anew, which takes longer than some rows too many.
+
+    Args:
+        wanted: bool `(N,)`.
+        unit: int or int scalar tensor of at least 1.
     """
-    rows = ops.arange(ops.shape(going)[0], dtype="int32")
     if keras.backend.backend() != "tensorflow":
-        return rows
+        return ops.arange(ops.shape(wanted)[0], dtype="int32")
     import tensorflow as tf
 
-    size = tf.cast(tf.size(rows), tf.float32)
-    few = tf.reduce_sum(tf.cast(going, tf.float32)) < DROP_BELOW * size
-    return tf.boolean_mask(rows, going | ~few)
+    count = tf.reduce_sum(tf.cast(wanted, tf.int32))
+    size = tf.minimum(-(-count // unit) * unit, tf.size(wanted))
+    # The largest first, and of equal ones the first.
+    _, places = tf.math.top_k(tf.cast(wanted, tf.int32), size)
+    return tf.sort(places)
 
 
 def keep(structure, rows, size):
@@ -58,7 +62,7 @@ def keep(structure, rows, size):
 
     Args:
         structure: Structure of tensors `(A, ...)`.
-        rows: What `staying` returned.
+        rows: What `places_to_keep` returned.
         size: int or int scalar tensor A.
     """
     if keras.backend.backend() != "tensorflow" or not tree.flatten(structure):

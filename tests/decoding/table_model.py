@@ -1,4 +1,4 @@
-"""A model small enough to enumerate: its log-probabilities are a table over all prefixes."""
+"""A model small enough to enumerate: its logits are a table over all prefixes."""
 
 import itertools
 
@@ -58,16 +58,17 @@ class TableModel:
         child = ops.minimum(node * self.vocabulary + tokens + 1, self.nodes - 1)
         node = ops.where(ops.equal(tokens, START), node, child)
         index = state["row"] * self.nodes + node
-        log_probs = ops.take(self.table.reshape(-1, self.vocabulary), index, axis=0)
+        logits = ops.take(self.table.reshape(-1, self.vocabulary), index, axis=0)
         attention = ops.take(self.attention.reshape(-1, self.attention.shape[-1]), index, axis=0)
-        return log_probs, {"row": state["row"], "trie": {"node": node}, "attention": attention}
+        return logits, {"row": state["row"], "trie": {"node": node}, "attention": attention}
 
     def after(self, row, prefix):
         """The log-probabilities and the attention after `prefix`, in plain Python."""
         node = 0
         for token in prefix:
             node = node * self.vocabulary + int(token) + 1
-        return self.table[row, node].astype("float64"), self.attention[row, node]
+        logits = self.table[row, node].astype("float64")
+        return logits - np.logaddexp.reduce(logits), self.attention[row, node]
 
     def log_prob(self, row, tokens):
         """The teacher-forced log-probability of `tokens`, which end in END."""

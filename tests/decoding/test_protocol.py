@@ -31,25 +31,26 @@ def test_write():
 
 
 def test_usable_bars_special_tokens_and_broken_rows():
-    log_probs = np.array([[-1, -2, -3, -4], [-1, -2, -np.inf, -4], [-1, np.nan, -3, -4]], "float32")
-    usable = np.asarray(protocol.usable(ops.convert_to_tensor(log_probs)))
-    inf = np.inf
-    expected = [[-inf, -inf, -3, -4], [-inf, -inf, -inf, -4], [-inf] * 4]
-    np.testing.assert_array_equal(usable, expected)
+    p = np.array([[0.1, 0.2, 0.3, 0.4], [0.3, 0.3, 0.0, 0.4], [0.1, np.nan, 0.3, 0.4]], "float32")
+    with np.errstate(divide="ignore"):
+        logits = np.log(p) + np.array([[5.0], [-300.0], [0.0]], "float32")
+        expected = np.log([[0, 0, 0.3, 0.4], [0, 0, 0, 0.4], [0, 0, 0, 0]])
+    usable = ops.convert_to_numpy(protocol.usable(ops.convert_to_tensor(logits)))
+    np.testing.assert_allclose(usable, expected, atol=1e-4)
 
 
-def returning(log_probs, state):
-    return lambda *_: (ops.convert_to_tensor(log_probs), state)
+def returning(logits, state):
+    return lambda *_: (ops.convert_to_tensor(logits), state)
 
 
-def test_advance_casts_log_probs():
+def test_advance_casts_logits():
     step = returning(np.zeros((2, 4), "float16"), {})
-    log_probs, _ = protocol.advance(step, np.ones(2), {})
-    assert keras.backend.standardize_dtype(log_probs.dtype) == "float32"
+    logits, _ = protocol.advance(step, np.ones(2), {})
+    assert keras.backend.standardize_dtype(logits.dtype) == "float32"
 
 
 @pytest.mark.parametrize(
-    ("log_probs", "returned", "message"),
+    ("logits", "returned", "message"),
     [
         (np.zeros((2, 1, 4)), {"h": np.zeros((2, 3))}, r"shape \(N, V\).* got shape \(2, 1, 4\)"),
         (np.zeros((2, 2)), {"h": np.zeros((2, 3))}, "V > 2"),
@@ -58,10 +59,10 @@ def test_advance_casts_log_probs():
         (np.zeros((2, 4)), {"h": np.zeros(2)}, "keep the dtype and rank"),
     ],
 )
-def test_a_step_that_breaks_its_contract_raises(log_probs, returned, message):
+def test_a_step_that_breaks_its_contract_raises(logits, returned, message):
     state = {"h": np.zeros((2, 3))}
     with pytest.raises(ValueError, match=message):
-        protocol.advance(returning(log_probs, returned), np.ones(2), state)
+        protocol.advance(returning(logits, returned), np.ones(2), state)
 
 
 @pytest.mark.tensorflow

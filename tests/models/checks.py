@@ -6,6 +6,7 @@ from keras import ops
 
 from seqkeras.constants import PAD
 from seqkeras.models import decoding_parts
+from seqkeras.ops.hypothesis_rows import HypothesisRows
 
 SOURCE_V, TARGET_V, T = 8, 7, 4
 SOURCE = np.array([[4, 5, 6, 7, 2], [5, 2, 0, 0, 0], [3, 7, 2, 0, 0]], "int32")
@@ -27,10 +28,10 @@ def logits_of(model, inputs=INPUTS):
 def step_by_step(parts, source, tokens):
     """Log-probabilities `(B, T, V)` by `encode` and `step`, and the weights of every step."""
     memory, state = parts.encode(source)
-    log_probs, weights = [], []
+    rows, log_probs, weights = HypothesisRows(len(source), 1), [], []
     for t in range(tokens.shape[1]):
-        log_probs_t, state = parts.step(ops.convert_to_tensor(tokens[:, t]), state, memory)
-        log_probs.append(ops.convert_to_numpy(log_probs_t))
+        logits, state = parts.step(ops.convert_to_tensor(tokens[:, t]), state, memory, rows)
+        log_probs.append(ops.convert_to_numpy(ops.log_softmax(logits)))
         if parts.attends:
             weights.append(ops.convert_to_numpy(state["attention"]))
     return np.stack(log_probs, 1), np.stack(weights, 1) if weights else None
@@ -51,6 +52,22 @@ def check_three_ways(model):
         real = np.broadcast_to((SOURCE != PAD)[:, None], step_weights.shape)
         np.testing.assert_array_equal(step_weights[~real], 0.0)
         np.testing.assert_allclose(step_weights.sum(-1), 1.0, rtol=1e-5)
+
+
+def check_rows_ask_together(parts, places):
+    """Some or all of three hypotheses a source give what each of them gives alone."""
+    memory, state = parts.encode(SOURCE)
+    chosen = np.arange(9) if places is None else np.array(places, "int32")
+    rows = HypothesisRows(3, 3, None if places is None else ops.convert_to_tensor(chosen))
+    state = keras.tree.map_structure(lambda x: ops.take(x, chosen // 3, axis=0), state)
+    prefix = np.stack([np.ones_like(chosen), chosen % 4 + 3], axis=1).astype("int32")
+    for tokens in prefix.T:
+        logits, state = parts.step(ops.convert_to_tensor(tokens), state, memory, rows)
+    alone, weights = step_by_step(parts, SOURCE[chosen // 3], prefix)
+    found = ops.convert_to_numpy(ops.log_softmax(logits))
+    np.testing.assert_allclose(found, alone[:, 1], atol=1e-5)
+    if parts.attends:
+        np.testing.assert_allclose(state["attention"], weights[:, 1], atol=1e-6)
 
 
 def check_mixed_precision(build):

@@ -18,6 +18,7 @@ from tests.models.checks import (
     TOKENS,
     T,
     check_mixed_precision,
+    check_rows_ask_together,
     check_three_ways,
     logits_of,
     step_by_step,
@@ -52,6 +53,11 @@ def test_logits_for_every_target_position(build):
 def test_the_three_ways_through_a_model_agree(build, first_token):
     """The model, `attend` and `step` after `encode` give the same log-probabilities."""
     check_three_ways(build(first_token=first_token))
+
+
+@pytest.mark.parametrize("places", [None, [1, 2, 3, 4, 8]])
+def test_rows_of_one_memory_ask_together(build, places):
+    check_rows_ask_together(decoding_parts(build()), places)
 
 
 def test_padding_changes_nothing(build):

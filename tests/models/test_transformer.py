@@ -13,6 +13,7 @@ from tests.models.checks import (
     SOURCE,
     TOKENS,
     check_mixed_precision,
+    check_rows_ask_together,
     check_three_ways,
     layer_parameters,
     logits_of,
@@ -58,17 +59,10 @@ def test_the_three_ways_through_a_model_agree(model):
     check_three_ways(model)
 
 
-def test_rows_of_one_memory_ask_together(model):
-    """Three hypotheses a source, on memories that are not repeated, as beam search has them."""
-    parts = decoding_parts(model)
-    memory, state = parts.encode(SOURCE)
-    state = keras.tree.map_structure(lambda x: ops.repeat(x, 3, axis=0), state)
-    for tokens in (np.full(9, 1), np.arange(9) % 5 + 3):
-        found, state = parts.step(ops.convert_to_tensor(tokens.astype("int32")), state, memory)
-    alone, _ = step_by_step(
-        parts, np.repeat(SOURCE, 3, axis=0), np.stack([np.full(9, 1), np.arange(9) % 5 + 3], 1)
-    )
-    np.testing.assert_allclose(ops.convert_to_numpy(found), alone[:, 1], atol=1e-5)
+@pytest.mark.parametrize("places", [None, [1, 2, 3, 4, 8]])
+def test_rows_of_one_memory_ask_together(model, places):
+    """Up to three hypotheses a source, on memories that are not repeated, as beam search has it."""
+    check_rows_ask_together(decoding_parts(model), places)
 
 
 def test_padding_changes_nothing(model):

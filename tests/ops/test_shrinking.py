@@ -15,7 +15,7 @@ def countdown(counts):
             sums, places[:, None], ops.take(sums, places) + ops.cast(left > 0, "int32")
         )
         left = left - 1
-        rows = shrinking.staying(left > 0)
+        rows = shrinking.places_to_keep(left > 0, 2)
         names = shrinking.keep(names, rows, ops.shape(places)[0])
         return ops.take(places, rows), ops.take(left, rows), names, sums
 
@@ -40,10 +40,21 @@ def test_in_a_graph_that_knew_the_size():
 
 
 @pytest.mark.tensorflow
-def test_few_that_are_done_stay():
-    assert np.asarray(shrinking.staying(np.array([True] * 9 + [False]))).tolist() == [*range(10)]
-    assert np.asarray(shrinking.staying(np.array([True, False, True]))).tolist() == [0, 2]
-    assert np.asarray(shrinking.staying(np.zeros(3, "bool"))).tolist() == []
+@pytest.mark.parametrize(
+    ("wanted", "unit", "kept"),
+    [
+        ([0, 1, 0, 1], 1, [1, 3]),
+        ([0, 1, 0, 1], 2, [1, 3]),
+        ([0, 1, 0, 1], 3, [0, 1, 3]),
+        ([0, 0, 0, 1, 1], 4, [0, 1, 3, 4]),
+        ([1, 1, 0], 9, [0, 1, 2]),
+        ([0, 0, 0], 2, []),
+        ([], 1, []),
+    ],
+)
+def test_what_is_kept_fills_units(wanted, unit, kept):
+    found = shrinking.places_to_keep(ops.convert_to_tensor(np.array(wanted, "bool")), unit)
+    assert np.asarray(found).tolist() == kept
 
 
 @pytest.mark.tensorflow

@@ -43,7 +43,7 @@ def search(models, source, **options):
         tf.shape(source)[0],
         4,
         2 * tf.math.count_nonzero(source != PAD, axis=1, dtype=tf.int32) + 2,
-        memory=memories if single else [(memory,) for memory in memories],
+        memory=memories[0] if single else list(memories),
         length_penalty=1.0,
         **options,
     )._asdict()
@@ -91,7 +91,7 @@ def test_greedy_search():
     def search(source):
         memory, state = parts.encode(source)
         batch_size = tf.shape(source)[0]
-        return greedy_search(parts.step, state, batch_size, 9, memory=(memory,))._asdict()
+        return greedy_search(parts.step, state, batch_size, 9, memory=memory)._asdict()
 
     *_, found = check_conversion(search, SHAPES)
     assert len({tuple(row) for row in found["tokens"].tolist()}) > 1
