@@ -3,7 +3,7 @@
     p(w_t | w_<t) = a(h w_t) + b(h) p(w_t | h')
     h = w_(t-n+1)..w_(t-1),  h' = h without its first word
 
-`seqkeras.counts.kneser_ney` has the estimate of a and b, and the same model in NumPy and float64.
+`seqkeras.counts` has the estimates of a and b, and the same model in NumPy and float64.
 """
 
 import itertools
@@ -88,7 +88,7 @@ class NGram(keras.Layer):
 
     @classmethod
     def from_tables(cls, tables, **kwargs):
-        """Returns a layer of these tables, a `seqkeras.counts.KneserNey`; kwargs are a layer's."""
+        """Returns a layer of these `seqkeras.counts.NGramTables`; kwargs are a layer's."""
         layer = cls(tables.vocabulary_size, [len(level.keys) for level in tables.levels], **kwargs)
         layer.set_tables(tables)
         return layer
@@ -125,7 +125,7 @@ class NGram(keras.Layer):
         )
 
     def set_tables(self, tables):
-        """Takes over the tables of a `seqkeras.counts.KneserNey` of this layer's sizes."""
+        """Takes over `seqkeras.counts.NGramTables` of this layer's sizes."""
         expected = (self.vocabulary_size, self.sizes)
         got = (tables.vocabulary_size, tuple(len(level.keys) for level in tables.levels))
         if got != expected:

@@ -3,13 +3,18 @@
 from seqkeras.counts.cache import UnigramCache
 from seqkeras.counts.continuous_cache import ContinuousCache
 from seqkeras.counts.kneser_ney import KneserNey, kneser_ney
+from seqkeras.counts.maximum_entropy import MaximumEntropy, maximum_entropy
 from seqkeras.counts.ngrams import NGramCounts, count_ngrams
+from seqkeras.counts.tables import NGramTables
 
 __all__ = [
     "ContinuousCache",
     "KneserNey",
+    "MaximumEntropy",
     "NGramCounts",
+    "NGramTables",
     "UnigramCache",
     "count_ngrams",
     "kneser_ney",
+    "maximum_entropy",
 ]

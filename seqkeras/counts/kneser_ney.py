@@ -12,8 +12,6 @@ discounts from n_j, how many n-grams have count j (Chen & Goodman 1999, equation
 
     Y = n_1 / (n_1 + 2 n_2);   single:    D(c) = Y
     modified:  D(1) = 1 - 2 Y n_2 / n_1,  D(2) = 2 - 3 Y n_3 / n_2,  D(3+) = 3 - 4 Y n_4 / n_3
-
-All logarithms are natural: nats.
 """
 
 import dataclasses
@@ -21,90 +19,19 @@ import dataclasses
 import numpy as np
 
 from seqkeras.constants import PAD, START
-from seqkeras.counts.ngrams import find_keys, join_with_starts, longer_keys
+from seqkeras.counts.tables import Level, NGramTables, frozen
 
 ESTIMATES = ("modified", "single")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Level:
-    """The k-grams of one order k >= 2.
+class KneserNey(NGramTables):
+    """`NGramTables` with `discounts`, float64 `(n, 3)`: D(1), D(2), D(3+) of each order.
 
-    Attributes:
-        keys: int64 `(M_k,)`, as in `NGramCounts`.
-        shares: float64 `(M_k,)`. a(hw) of each k-gram hw.
-        backoffs: float64 `(M_(k-1),)`. b(h) of each (k-1)-gram h.
+    What did not occur has probability 0 only where discounts of 0 leave nothing for it.
     """
 
-    keys: np.ndarray
-    shares: np.ndarray
-    backoffs: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class KneserNey:
-    """The tables of a model; `kneser_ney` makes them, the layer `NGram` runs them in a graph.
-
-    Attributes:
-        vocabulary_size: int. V.
-        discounts: float64 `(n, 3)`. D(1), D(2), D(3+) of each order.
-        unigram: float64 `(V,)`. p(w); 0 for PAD and START.
-        levels: Tuple of `Level`, of the orders 2..n.
-    """
-
-    vocabulary_size: int
     discounts: np.ndarray
-    unigram: np.ndarray
-    levels: tuple
-
-    @property
-    def order(self):
-        return 1 + len(self.levels)
-
-    def log_probs(self, sequences):
-        """Returns the log-probability of every token, float64 `(N,)`, in nats.
-
-        Args:
-            sequences: List of integer arrays, as for `count_ngrams`: without START.
-
-        Returns:
-            The tokens' log-probabilities, sequence after sequence; -inf only where discounts of 0
-            leave nothing for what did not occur.
-
-        Raises:
-            ValueError: for ids that no sequence may hold.
-        """
-        ids = join_with_starts(sequences, self.vocabulary_size)
-        p = self.unigram[ids]
-        nodes = ids
-        for level in self.levels:
-            contexts = np.concatenate([[-1], nodes[:-1]])
-            nodes = find_keys(level.keys, longer_keys(nodes, ids, self.vocabulary_size))
-            p = _at(level.backoffs, contexts, 1.0) * p + _at(level.shares, nodes, 0.0)
-        with np.errstate(divide="ignore"):
-            return np.log(p[ids != START])
-
-    def distribution(self, context):
-        """Returns the probability of every next id, float64 `(V,)`; it sums to 1.
-
-        Args:
-            context: Integers, a sequence's tokens so far, of any number; START is put before them.
-
-        Raises:
-            ValueError: for ids that no sequence may hold.
-        """
-        ids = join_with_starts([context], self.vocabulary_size)
-        p = self.unigram.copy()
-        nodes = ids
-        for level in self.levels:
-            h = nodes[-1]
-            if h < 0:
-                break
-            begin, end = np.searchsorted(level.keys, np.array([h, h + 1]) * self.vocabulary_size)
-            p *= level.backoffs[h]
-            p[level.keys[begin:end] % self.vocabulary_size] += level.shares[begin:end]
-            nodes = find_keys(level.keys, longer_keys(nodes, ids, self.vocabulary_size))
-        return p
 
 
 def kneser_ney(counts, discounts="modified"):
@@ -146,9 +73,9 @@ def kneser_ney(counts, discounts="modified"):
         total = np.bincount(contexts, c, minlength=contexts_count)  # c(h)
         left = np.bincount(contexts, removed, minlength=contexts_count)
         backoffs = np.divide(left, total, out=np.ones(contexts_count), where=total > 0)
-        levels.append(Level(*map(_frozen, (keys, (c - removed) / total[contexts], backoffs))))
-    unigram = _frozen(kept / adjusted[0].sum())
-    return KneserNey(size, _frozen(discounts), unigram, tuple(levels))
+        levels.append(Level(*map(frozen, (keys, (c - removed) / total[contexts], backoffs))))
+    unigram = frozen(kept / adjusted[0].sum())
+    return KneserNey(size, unigram, tuple(levels), frozen(discounts))
 
 
 def _adjusted_counts(counts):
@@ -156,17 +83,11 @@ def _adjusted_counts(counts):
     size = counts.vocabulary_size
     raw = counts.counts
     begins = np.arange(size) == START  # whether START is the first word of a k-gram
-    suffixes = None  # places of the k-grams without their first word
     adjusted = []
-    for k, keys in enumerate(counts.keys, start=2):
-        contexts, words = keys // size, keys % size
-        if suffixes is None:
-            suffixes = words
-        else:
-            suffixes = np.searchsorted(counts.keys[k - 3], suffixes[contexts] * size + words)
+    for k, (keys, suffixes) in enumerate(zip(counts.keys, counts.suffixes, strict=True), start=2):
         before = np.bincount(suffixes, minlength=len(raw[k - 2]))
         adjusted.append(np.where(begins, raw[k - 2], before))
-        begins = begins[contexts]
+        begins = begins[keys // size]
     return [*adjusted, raw[-1]]
 
 
@@ -217,14 +138,3 @@ def _estimate(order, c, kind):
 def _removed(c, discounts):
     """Returns D(c) of each count; a count of 0 loses nothing."""
     return np.concatenate([[0.0], discounts])[np.minimum(c, 3)]
-
-
-def _at(table, places, otherwise):
-    """Returns the entries at places, and `otherwise` where a place is -1."""
-    return np.where(places >= 0, table[places], otherwise) if len(table) else otherwise
-
-
-def _frozen(array):
-    array = array.view()
-    array.setflags(write=False)
-    return array

@@ -42,6 +42,18 @@ class NGramCounts:
     def order(self):
         return len(self.counts)
 
+    @property
+    def suffixes(self):
+        """Tuple of int64 arrays, of the orders 2..n: the place of each k-gram's last k-1 words."""
+        suffixes = []
+        for k, keys in enumerate(self.keys, start=2):
+            contexts, words = keys // self.vocabulary_size, keys % self.vocabulary_size
+            if k > 2:
+                wanted = suffixes[-1][contexts] * self.vocabulary_size + words
+                words = np.searchsorted(self.keys[k - 3], wanted)
+            suffixes.append(words)
+        return tuple(suffixes)
+
     def up_to(self, order):
         """Returns the counts of the orders 1..order.
 
