@@ -13,7 +13,14 @@ from pipelines.language_model_report import hidden_stream, score_stream
 from pipelines.run_directory import RunDirectory, load_config
 from seqkeras.analysis.mixture import fit_mixture_weights, mix, perplexity
 from seqkeras.constants import END
-from seqkeras.counts import ContinuousCache, UnigramCache, count_ngrams, kneser_ney
+from seqkeras.counts import (
+    ContinuousCache,
+    UnigramCache,
+    count_ngrams,
+    kneser_ney,
+    maximum_entropy,
+    sparse_nonnegative,
+)
 from seqkeras.data.tokenizers import load_tokenizer
 from seqkeras.models.language_model import carry_states
 
@@ -32,6 +39,12 @@ class Mix:
     """Orders of Kneser-Ney models, counted on the training split."""
     discount: float | None = None
     """Their discount at every order; None: three for each, estimated, which takes enough text."""
+    maximum_entropy: tuple[int, ...] = ()
+    """Orders of maximum-entropy models of the same n-grams."""
+    variance: float = 3.0
+    """Of their weights' prior."""
+    sparse_nonnegative: tuple[int, ...] = ()
+    """Orders of sparse non-negative matrix models of the same n-grams."""
     caches: tuple[int, ...] = ()
     """Lengths of unigram caches, in tokens."""
     continuous_caches: tuple[int, ...] = ()
@@ -58,10 +71,7 @@ def mixture(options: Mix):
     trained = {run: _load(run, tokenizer) for run in options.runs}
     for run, model in trained.items():
         members[run] = functools.partial(score_stream, carry_states(model, streams=1))
-    if options.ngrams:
-        counts = count_ngrams([train], max(options.ngrams), size)
-    for order in options.ngrams:
-        members[f"Kneser-Ney {order}-gram"] = _ngrams(counts.up_to(order), options.discount)
+    members |= _count_models(options, train, size)
     for window in options.caches:
         members[f"cache of {window} tokens"] = UnigramCache(size, window).log_probs
     if options.continuous_caches:
@@ -111,10 +121,34 @@ def _asked_with(hidden, cache):
     return lambda ids: cache.log_probs(ids, hidden(ids))
 
 
-def _ngrams(counts, discount):
-    discounts = "modified" if discount is None else [discount] * counts.order
-    model = kneser_ney(counts, discounts)
-    return lambda ids: model.log_probs([ids])
+def _count_models(options, ids, size):
+    """Returns functions from ids `(N,)` to log-probabilities `(N,)`, by name, of n-gram models."""
+
+    def estimate(counts):
+        wanted = options.discount
+        return kneser_ney(counts, "modified" if wanted is None else [wanted] * counts.order)
+
+    estimators = {
+        "Kneser-Ney": (options.ngrams, estimate),
+        "maximum entropy": (
+            options.maximum_entropy,
+            lambda counts: maximum_entropy(counts, options.variance),
+        ),
+        "sparse non-negative": (options.sparse_nonnegative, sparse_nonnegative),
+    }
+    orders = [order for wanted, _ in estimators.values() for order in wanted]
+    if not orders:
+        return {}
+    counts = count_ngrams([ids], max(orders), size)
+    return {
+        f"{name} {order}-gram": _scorer(estimate(counts.up_to(order)))
+        for name, (wanted, estimate) in estimators.items()
+        for order in wanted
+    }
+
+
+def _scorer(tables):
+    return lambda ids: tables.log_probs([ids])
 
 
 def _groups(ids, frequencies):

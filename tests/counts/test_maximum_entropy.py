@@ -116,9 +116,7 @@ def test_log_probs_are_those_of_the_distributions():
 def test_a_small_prior_is_the_likelihood_and_a_large_one_the_uniform_distribution():
     counts = count_ngrams(CORPUS, 1, V)
     free = maximum_entropy(counts, variance=1e6, tolerance=1e-12)
-    np.testing.assert_allclose(
-        free.unigram, counts.counts[0] / counts.counts[0].sum(), atol=1e-4
-    )
+    np.testing.assert_allclose(free.unigram, counts.counts[0] / counts.counts[0].sum(), atol=1e-4)
     flat = maximum_entropy(counts, variance=1e-9)
     np.testing.assert_allclose(flat.unigram[2:], 1 / (V - 2), rtol=1e-4)
 
