@@ -159,6 +159,7 @@ def build_model(config, vocabulary, counts=None):
         settings.tied_output,
         embedding,
         head,
+        settings.variational_dropout,
         counts=counts,
         samples=settings.samples,
     )

@@ -62,10 +62,12 @@ class Model:
     cell: CellName = "lstm"
     embedding_dim: int = 128
     units: int = 128
-    """Size of every layer."""
+    """Size of every layer; of a tied output the last has the embedding's."""
     layers: int = 1
     dropout: float = 0.1
     """Rate on embeddings, between layers and before the softmax."""
+    variational_dropout: bool = False
+    """The same entries are dropped at all steps of a segment."""
     inputs: Literal["words", "characters"] = "words"
     """A table of vectors, or vectors made of each word's characters, whose size is the number of
     filters; `embedding_dim` is not read then."""
@@ -127,21 +129,23 @@ class Config:
 
 _BUILTIN = Config()
 
+_PTB = Data(
+    path="ptb",
+    train="ptb.train",
+    validation="ptb.valid",
+    tests=("ptb.test",),
+    tokenizer="whitespace",
+    vocabulary_size=20_000,
+    segment_length=20,
+)
+
 PRESETS = {
     "builtin": _BUILTIN,
     # Zaremba et al. 2014 (arXiv:1409.2329), the non-regularised LSTM: rate 1, halved in each epoch
     # after the fourth, norm clipped at 5, for losses summed over 20 steps.
     "ptb-small": Config(
         run="runs/ptb-small",
-        data=Data(
-            path="ptb",
-            train="ptb.train",
-            validation="ptb.valid",
-            tests=("ptb.test",),
-            tokenizer="whitespace",
-            vocabulary_size=20_000,
-            segment_length=20,
-        ),
+        data=_PTB,
         model=Model(embedding_dim=200, units=200, layers=2, dropout=0.0),
         training=Training(
             epochs=13,
@@ -149,6 +153,29 @@ PRESETS = {
             learning_rate=20.0,
             clip_norm=0.25,
             uniform_weights=0.1,
+        ),
+    ),
+    # One matrix for words that go in and come out, as Press & Wolf 2017 (arXiv:1608.05859), and the
+    # sizes and rates that 5 million parameters and two hours on two cores allow.
+    "ptb-tied": Config(
+        run="runs/ptb-tied",
+        data=dataclasses.replace(_PTB, segment_length=35),
+        model=Model(
+            embedding_dim=256,
+            units=480,
+            layers=2,
+            dropout=0.35,
+            variational_dropout=True,
+            tied_output=True,
+        ),
+        training=Training(
+            epochs=36,
+            optimizer="sgd",
+            learning_rate=20.0,
+            hold_epochs=14,
+            decay=0.85,
+            clip_norm=0.25,
+            uniform_weights=0.08,
         ),
     ),
     "smoke": dataclasses.replace(

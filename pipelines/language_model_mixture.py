@@ -41,8 +41,8 @@ class Mix:
     """Their discount at every order; None: three for each, estimated, which takes enough text."""
     maximum_entropy: tuple[int, ...] = ()
     """Orders of maximum-entropy models of the same n-grams."""
-    variance: float = 3.0
-    """Of their weights' prior."""
+    variances: tuple[float, ...] = (1e6, 5.0, 1.5, 1.0)
+    """Of the priors of their weights, order by order; the last is that of higher orders, too."""
     sparse_nonnegative: tuple[int, ...] = ()
     """Orders of sparse non-negative matrix models of the same n-grams."""
     caches: tuple[int, ...] = ()
@@ -132,7 +132,7 @@ def _count_models(options, ids, size):
         "Kneser-Ney": (options.ngrams, estimate),
         "maximum entropy": (
             options.maximum_entropy,
-            lambda counts: maximum_entropy(counts, options.variance),
+            lambda counts: maximum_entropy(counts, _for_orders(options.variances, counts.order)),
         ),
         "sparse non-negative": (options.sparse_nonnegative, sparse_nonnegative),
     }
@@ -145,6 +145,11 @@ def _count_models(options, ids, size):
         for name, (wanted, estimate) in estimators.items()
         for order in wanted
     }
+
+
+def _for_orders(values, order):
+    """Returns as many values as there are orders; the last repeats itself."""
+    return [values[min(k, len(values) - 1)] for k in range(order)]
 
 
 def _scorer(tables):

@@ -36,7 +36,7 @@ class SparseNonNegative(NGramTables):
     adjustments: tuple
 
 
-def sparse_nonnegative(counts, steps=60, learning_rate=0.1, variance=0.1):
+def sparse_nonnegative(counts, steps=40, learning_rate=0.1, variance=0.3):
     """Makes a sparse non-negative matrix model out of counts, and learns its adjustments.
 
     An order 0 gives every word the same, so that nothing is impossible. TensorFlow only.

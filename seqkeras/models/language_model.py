@@ -5,7 +5,8 @@
     p(w_t | w_<t) = softmax(W D(h_t) + b), or what another head makes of D(h_t)
 
 Dropout is on what enters a layer and the softmax, never on the way through time: Zaremba et al.
-2014 (arXiv:1409.2329), equation in section 3.1.
+2014 (arXiv:1409.2329), equation in section 3.1. Variational, it drops the same entries at all steps
+of a sequence: Gal & Ghahramani 2016 (arXiv:1512.05287).
 """
 
 import keras
@@ -29,6 +30,7 @@ def language_model(
     tied_output=False,
     embedding=None,
     head="softmax",
+    variational_dropout=False,
     **head_options,
 ):
     """Builds a recurrent language model.
@@ -40,15 +42,17 @@ def language_model(
         vocabulary_size: Size V of the vocabulary.
         cell: A name of `seqkeras.models.cells.CELLS`, or a function `units -> cell`.
         embedding_dim: Size of the embeddings.
-        units: Size H of every layer.
+        units: Size H of every layer; but see `tied_output`.
         layers: Depth L.
         dropout: Rate on the embeddings, between layers and before the softmax.
         tied_output: If True, W is the matrix of the embedding (Press & Wolf 2017,
-            arXiv:1608.05859); then `embedding_dim` must be `units`.
+            arXiv:1608.05859), and the last layer has its size (Merity et al. 2018,
+            arXiv:1708.02182).
         embedding: None, or a layer from tokens to vectors in place of a table, such as
             `SpelledEmbedding`; `embedding_dim` is not read then.
         head: The output layer: a name of `seqkeras.models.heads.HEADS`, or a function
             `vocabulary_size -> head`.
+        variational_dropout: If True, one mask for all steps of a sequence.
         head_options: `counts` and `samples` of `make_head`.
 
     Returns:
@@ -57,8 +61,8 @@ def language_model(
         carries them, `with_targets` the one that is trained.
 
     Raises:
-        ValueError: for no layer, an unknown cell or head, or sizes or a head that do not fit a tied
-            output.
+        ValueError: for no layer, an unknown cell or head, or an embedding or a head that has no
+            matrix to tie.
 
     Example:
 
@@ -71,18 +75,15 @@ def language_model(
         raise ValueError(f"layers: expected at least 1, got {layers}.")
     if tied_output and embedding is not None:
         raise ValueError("tied_output: expected embedding=None, whose table is the output matrix.")
-    if tied_output and embedding_dim != units:
-        raise ValueError(
-            "tied_output: expected embedding_dim to be units, as the output matrix is the "
-            f"embedding's; got {embedding_dim} and {units}."
-        )
 
     # layers
     embedding = embedding or TokenEmbedding(vocabulary_size, embedding_dim)
+    sizes = [units] * (layers - 1) + [embedding_dim if tied_output else units]
     rnns = [
-        RNN(make_cell(cell, units), return_sequences=True, name=f"rnn_{index}")
-        for index in range(layers)
+        RNN(make_cell(cell, size), return_sequences=True, name=f"rnn_{index}")
+        for index, size in enumerate(sizes)
     ]
+    noise_shape = (None, 1, None) if variational_dropout else None
     tied_to = embedding if tied_output else None
     output = make_head(head, vocabulary_size, tied_to, **head_options)
 
@@ -90,8 +91,9 @@ def language_model(
     tokens = keras.Input((None,), dtype="int32", name="tokens")
     x = embedding(tokens)
     for rnn in rnns:
-        x = rnn(Dropout(dropout)(x))
-    return keras.Model(tokens, output(Dropout(dropout)(x)), name="language_model")
+        x = rnn(Dropout(dropout, noise_shape)(x))
+    x = Dropout(dropout, noise_shape)(x)
+    return keras.Model(tokens, output(x), name="language_model")
 
 
 def carry_states(model, streams):

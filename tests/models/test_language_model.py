@@ -57,8 +57,12 @@ def test_a_model_that_carries_states_shares_the_weights(tied_output):
     np.testing.assert_allclose(logits(whole, IDS), np.concatenate(parts, 1), rtol=1e-5, atol=1e-6)
 
 
-def test_a_tied_output_is_the_embedding():
-    model = language_model(11, embedding_dim=4, units=4, tied_output=True)
+@pytest.mark.parametrize("units", [4, 7])
+def test_a_tied_output_is_the_embedding(units):
+    """The last layer has the embedding's size, whatever that of the others."""
+    model = language_model(11, embedding_dim=4, units=units, tied_output=True)
+    lstms = 4 * (units * (4 + units) + units) + 4 * (4 * (units + 4) + 4)
+    assert model.count_params() == 11 * 4 + 11 + lstms
     randomise(model)
     names = [weight.name for weight in model.trainable_weights]
     assert names[0] == "embeddings"
@@ -87,9 +91,22 @@ def test_dropout_spares_the_way_through_time():
         np.testing.assert_allclose(found, state, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("variational", [False, True])
+def test_variational_dropout_drops_the_same_at_all_steps(variational):
+    model = language_model(
+        11, layers=1, dropout=0.5, embedding_dim=40, units=4, variational_dropout=variational
+    )
+    noisy = keras.Model(model.input, model.layers[2].output)  # the embedding, then the dropout
+    ids = np.full((2, 6), 7, "int32")
+    kept = ops.convert_to_numpy(noisy(ids, training=True)) != 0.0
+    assert 0.3 < kept.mean() < 0.7
+    assert (kept == kept[:, :1]).all() == variational
+    assert (kept[0] != kept[1]).any()  # but not in all sequences
+
+
 @pytest.mark.tensorflow
 def test_saves_and_loads(tmp_path):
-    model = language_model(11, dropout=0.2, **SMALL)
+    model = language_model(11, dropout=0.2, variational_dropout=True, **SMALL)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(logits(loaded, IDS), logits(model, IDS))
@@ -102,7 +119,5 @@ def test_one_token_is_a_text():
 def test_bad_sizes_are_told():
     with pytest.raises(ValueError, match="layers: expected at least 1, got 0"):
         language_model(11, layers=0)
-    with pytest.raises(ValueError, match="tied_output.*got 5 and 4"):
-        language_model(11, tied_output=True, **SMALL)
     with pytest.raises(ValueError, match="cell: expected one of"):
         language_model(11, cell="lstmm")

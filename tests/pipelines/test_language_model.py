@@ -158,9 +158,10 @@ def test_hidden_states_are_those_that_the_output_is_made_of(trained):
 def test_a_mixture_is_as_good_as_its_best_member_on_validation(trained, by_frequency):
     options = Mix((str(trained.path),), ngrams=(2,), discount=0.5, caches=(50,))
     options = dataclasses.replace(options, continuous_caches=(30,))
+    options = dataclasses.replace(options, maximum_entropy=(2,), sparse_nonnegative=(3,))
     options = dataclasses.replace(options, by_frequency=by_frequency)
     for scores in language_model.mixture(options)["perplexity"].values():
-        assert len(scores) == 5
+        assert len(scores) == 7
     scores = json.loads((trained.path / "mixture.json").read_text())["perplexity"]["valid"]
     best = min(scores[str(trained.path)], scores["Kneser-Ney 2-gram"])
     assert scores["mixture"] <= 1.0001 * best  # the weights converge slowly at a corner
