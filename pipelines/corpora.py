@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.log_lines import make_log
+from pipelines.run_directory import RunDirectory
 from seqkeras.constants import END, UNK
 from seqkeras.data.readers import read_lines, read_tfds_text
+from seqkeras.data.tokenizers import load_tokenizer, train_tokenizer
 
 _TEXTS_PER_CALL = 4096  # bounds the memory that a tokenizer takes at a time
 
@@ -48,6 +50,21 @@ def read_corpus(data, split, seed):
 @functools.cache
 def _log(seed):
     return make_log(seed)
+
+
+def tokenizer_of_run(config, run, lines):
+    """Returns the tokenizer of a run: its own, that of the run it starts from, or a new one."""
+    data = config.data
+    if config.resume and run.source_tokenizer.exists():
+        return load_tokenizer(run.source_tokenizer)
+    if config.init_from:
+        start = RunDirectory(config.init_from)
+        tokenizer = load_tokenizer(start.require(start.source_tokenizer))
+    else:
+        options = {"lowercase": data.lowercase}
+        tokenizer = train_tokenizer(data.tokenizer, lines, data.vocabulary_size, **options)
+    tokenizer.save(run.source_tokenizer)
+    return tokenizer
 
 
 def encode_corpus(lines, tokenizer):

@@ -2,6 +2,7 @@
 
     python -m pipelines.language_model train --run runs/log
     python -m pipelines.language_model train --data.path FOLDER --run runs/mine
+    python -m pipelines.language_model count --like runs/log --run runs/log-5grams
     python -m pipelines.language_model evaluate --run runs/log
     python -m pipelines.language_model mix --runs runs/log --ngrams 5
     python -m pipelines.language_model export --run runs/log --output saved_models/log
@@ -22,9 +23,10 @@ import keras
 import numpy as np
 
 from pipelines.command_line import run_commands
-from pipelines.corpora import encode_corpus, read_corpus, unknown_share
+from pipelines.corpora import encode_corpus, read_corpus, tokenizer_of_run, unknown_share
 from pipelines.finish_run import finish_run
 from pipelines.language_model_config import PRESETS, Config
+from pipelines.language_model_count import count
 from pipelines.language_model_mixture import mixture
 from pipelines.language_model_predict import predict
 from pipelines.language_model_report import report
@@ -34,7 +36,7 @@ from seqkeras import models
 from seqkeras.constants import END
 from seqkeras.data.segments import SegmentBatches
 from seqkeras.data.spelling import RESERVED, spell
-from seqkeras.data.tokenizers import load_tokenizer, train_tokenizer
+from seqkeras.data.tokenizers import load_tokenizer
 from seqkeras.layers import CharacterCNN, CharacterLSTMHead, SpelledEmbedding, SpelledSoftmaxHead
 from seqkeras.models.language_model import carry_states
 from seqkeras.serving.text_generators import TextGenerator
@@ -78,7 +80,7 @@ def make_datasets(config):
     data, run = config.data, RunDirectory(config.run)
     lines = read_corpus(data, data.train, config.seed)
     validation_lines = read_corpus(data, data.validation, config.seed)
-    tokenizer = _tokenizer(config, run, lines)
+    tokenizer = tokenizer_of_run(config, run, lines)
     train, validation = (encode_corpus(x, tokenizer) for x in (lines, validation_lines))
     batches = segments(train, data.segment_length, data.streams)
     print(
@@ -99,20 +101,6 @@ def segments(ids, length, streams):
     """
     stream = [END, *ids.tolist()]
     return SegmentBatches(stream[:-1], stream[1:], length, streams, feed_targets=True)
-
-
-def _tokenizer(config, run, lines):
-    data = config.data
-    if config.resume and run.source_tokenizer.exists():
-        return load_tokenizer(run.source_tokenizer)
-    if config.init_from:
-        start = RunDirectory(config.init_from)
-        tokenizer = load_tokenizer(start.require(start.source_tokenizer))
-    else:
-        options = {"lowercase": data.lowercase}
-        tokenizer = train_tokenizer(data.tokenizer, lines, data.vocabulary_size, **options)
-    tokenizer.save(run.source_tokenizer)
-    return tokenizer
 
 
 def build_model(config, vocabulary, counts=None):
@@ -341,6 +329,7 @@ def export(options: Export):
 
 COMMANDS = {
     "train": train,
+    "count": count,
     "evaluate": evaluate,
     "mix": mixture,
     "export": export,

@@ -9,6 +9,7 @@ import numpy as np
 
 from pipelines.corpora import encode_corpus, read_corpus
 from pipelines.language_model_config import Config
+from pipelines.language_model_count import VARIANCES, for_orders
 from pipelines.language_model_report import hidden_stream, score_stream
 from pipelines.run_directory import RunDirectory, load_config
 from seqkeras.analysis.mixture import fit_mixture_weights, mix, perplexity
@@ -41,7 +42,7 @@ class Mix:
     """Their discount at every order; None: three for each, estimated, which takes enough text."""
     maximum_entropy: tuple[int, ...] = ()
     """Orders of maximum-entropy models of the same n-grams."""
-    variances: tuple[float, ...] = (1e6, 5.0, 1.5, 1.0)
+    variances: tuple[float, ...] = VARIANCES
     """Of the priors of their weights, order by order; the last is that of higher orders, too."""
     sparse_nonnegative: tuple[int, ...] = ()
     """Orders of sparse non-negative matrix models of the same n-grams."""
@@ -132,7 +133,7 @@ def _count_models(options, ids, size):
         "Kneser-Ney": (options.ngrams, estimate),
         "maximum entropy": (
             options.maximum_entropy,
-            lambda counts: maximum_entropy(counts, _for_orders(options.variances, counts.order)),
+            lambda counts: maximum_entropy(counts, for_orders(options.variances, counts.order)),
         ),
         "sparse non-negative": (options.sparse_nonnegative, sparse_nonnegative),
     }
@@ -145,11 +146,6 @@ def _count_models(options, ids, size):
         for name, (wanted, estimate) in estimators.items()
         for order in wanted
     }
-
-
-def _for_orders(values, order):
-    """Returns as many values as there are orders; the last repeats itself."""
-    return [values[min(k, len(values) - 1)] for k in range(order)]
 
 
 def _scorer(tables):

@@ -86,6 +86,11 @@ class NGram(keras.Layer):
         self.sizes = tuple(sizes)
         self.supports_masking = True
 
+    @property
+    def order(self):
+        """n, of the longest n-grams."""
+        return 1 + len(self.sizes)
+
     @classmethod
     def from_tables(cls, tables, **kwargs):
         """Returns a layer of these `seqkeras.counts.NGramTables`; kwargs are a layer's."""

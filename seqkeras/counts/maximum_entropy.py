@@ -26,6 +26,7 @@ import numpy as np
 from keras import ops
 
 from seqkeras.constants import PAD, START
+from seqkeras.counts.hashing import hashed
 from seqkeras.counts.tables import Level, NGramTables, frozen
 
 
@@ -207,9 +208,7 @@ def _places(counts, slots):
             places.append(begin + np.arange(len(keys)))
             begin += len(keys)
         else:
-            # Multiplicative hashing, Knuth 1973 (TAOCP 3, section 6.4), by 2^64 / golden ratio.
-            mixed = (keys.astype(np.uint64) + np.uint64(k)) * np.uint64(0x9E3779B97F4A7C15)
-            places.append(begin + ((mixed >> np.uint64(32)) % np.uint64(slots)).astype(np.int64))
+            places.append(begin + hashed(keys + k, slots))
     return places
 
 

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seqkeras.constants import PAD, START
+from seqkeras.counts.hashing import hashed
 from seqkeras.counts.tables import Level, NGramTables, frozen
 
 _BUCKETS = 32  # of the binary logarithms of counts
@@ -122,16 +123,10 @@ def _orders(counts):
         contexts, c = keys // size, counts.counts[k - 1]
         totals = np.bincount(contexts, c, minlength=len(begins)).astype(np.int64)
         leaves = c if k == counts.order else np.where(begins[contexts], c, 0)
-        slots = _hashed(np.arange(len(begins)))
+        slots = hashed(np.arange(len(begins)), _SLOTS)
         orders.append(_Order(keys % size, contexts, suffixes, c, leaves, totals, slots))
         begins = begins[contexts]
     return orders
-
-
-def _hashed(places):
-    """Returns slots by multiplicative hashing, Knuth 1973 (TAOCP 3, section 6.4)."""
-    mixed = places.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    return (mixed >> np.uint64(40)).astype(np.int64) % _SLOTS
 
 
 class _Seen(NamedTuple):

@@ -3,6 +3,7 @@
 from seqkeras.models.attention_seq2seq import attention_seq2seq
 from seqkeras.models.decoding_parts import decoding_parts
 from seqkeras.models.language_model import language_model
+from seqkeras.models.ngram_language_model import ngram_language_model
 from seqkeras.models.parts import DecodingParts
 from seqkeras.models.seq2seq import seq2seq
 from seqkeras.models.sequence_classifier import sequence_classifier
@@ -17,6 +18,7 @@ __all__ = [
     "attention_seq2seq",
     "decoding_parts",
     "language_model",
+    "ngram_language_model",
     "seq2seq",
     "sequence_classifier",
     "set_transformer",

@@ -12,10 +12,12 @@ of a sequence: Gal & Ghahramani 2016 (arXiv:1512.05287).
 import keras
 from keras import ops
 
+from seqkeras.blocks.carried_context import CarriedContext
 from seqkeras.blocks.dropout import Dropout
+from seqkeras.blocks.ngram import NGram
 from seqkeras.blocks.token_embedding import TokenEmbedding
 from seqkeras.cells.rnn import RNN
-from seqkeras.constants import END, START
+from seqkeras.constants import END, PAD, START
 from seqkeras.models.cells import make_cell
 from seqkeras.models.heads import make_head
 
@@ -100,11 +102,13 @@ def carry_states(model, streams):
     """Returns a language model with the very weights of one, which carries its states.
 
     Args:
-        model: What `language_model` returned, or the same after loading.
+        model: What `language_model` or `ngram_language_model` returned, or the same after loading.
         streams: int, the batch size of the new model.
     """
 
     def layer_of(layer):
+        if isinstance(layer, NGram):
+            return CarriedContext(layer, layer.order - 1, name=f"carried_{layer.name}")
         if not isinstance(layer, RNN):
             return layer
         return RNN(layer.cell, return_sequences=True, stateful=True, name=layer.name)
@@ -114,10 +118,10 @@ def carry_states(model, streams):
 
 
 class LanguageModelSteps:
-    """A recurrent language model one token at a time: `step` of `seqkeras.decoding.protocol`.
+    """A language model one token at a time: `step` of `seqkeras.decoding.protocol`.
 
     Args:
-        model: What `language_model` returned, or the same after loading.
+        model: What `language_model` or `ngram_language_model` returned, or the same after loading.
 
     Example:
 
@@ -162,6 +166,9 @@ class LanguageModelSteps:
         """Returns logits `(B, T, V)` of tokens `(B, T)`, and the states after them."""
         after = {}
         for layer in self.layers:
+            if isinstance(layer, NGram):
+                x, after[layer.name] = _continue_ngrams(layer, x, states, mask)
+                continue
             if not isinstance(layer, RNN):
                 x = layer(x, training=False) if layer is self.layers[-1] else layer(x)
                 continue
@@ -171,3 +178,22 @@ class LanguageModelSteps:
             runner.built = True
             x, *after[layer.name] = runner(x, initial_state=given, mask=mask)
         return x, after
+
+
+def _continue_ngrams(layer, ids, states, mask):
+    """Returns an `NGram`'s log-probabilities for ids `(B, T)`, and the n-1 ids before the next.
+
+    `mask` `(B, T)` is True at the beginning of each row only; what follows is not read.
+    """
+    length = layer.order - 1
+    if states is None:
+        before = ops.full((ops.shape(ids)[0], length), PAD, dtype="int32")
+    else:
+        before = states[layer.name]
+    ids = ops.concatenate([before, ids], axis=1)
+    read = ops.shape(ids)[1] - length
+    if mask is not None:
+        read = ops.sum(ops.cast(mask, "int32"), axis=1, keepdims=True)
+    places = ops.expand_dims(ops.arange(length, dtype="int32"), 0) + read
+    places = ops.broadcast_to(places, (ops.shape(ids)[0], length))
+    return layer(ids)[:, length:], ops.take_along_axis(ids, places, axis=1)

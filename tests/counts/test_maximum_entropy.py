@@ -7,6 +7,7 @@ from scipy import optimize
 from seqkeras.constants import END, PAD, START
 from seqkeras.counts import count_ngrams, maximum_entropy
 from seqkeras.counts.maximum_entropy import _Problem
+from tests.counts.checks import check_distributions
 from tests.counts.exact_kneser_ney import toy_corpus
 
 V = 7
@@ -96,12 +97,7 @@ def test_the_gradient_by_differences(slots):
 @pytest.mark.parametrize("slots", [None, 20])
 def test_every_distribution_sums_to_1(order, slots):
     model = maximum_entropy(count_ngrams(CORPUS, order, V), slots=slots)
-    rng = np.random.default_rng(2)
-    for context in [(), [END], *[rng.integers(2, V, n) for n in range(1, 9)]]:
-        p = model.distribution(context)
-        assert abs(p.sum() - 1.0) < 1e-12
-        assert p[PAD] == p[START] == 0.0
-        assert (p[2:] > 0).all()
+    check_distributions(model)
 
 
 def test_log_probs_are_those_of_the_distributions():

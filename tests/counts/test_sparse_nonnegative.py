@@ -5,9 +5,10 @@ import sys
 import numpy as np
 import pytest
 
-from seqkeras.constants import END, PAD, START
+from seqkeras.constants import PAD, START
 from seqkeras.counts import count_ngrams, sparse_nonnegative
 from seqkeras.counts.sparse_nonnegative import _Adjustments, _left_out, _left_out_loss, _orders
+from tests.counts.checks import check_distributions
 from tests.counts.exact_kneser_ney import toy_corpus
 
 pytestmark = pytest.mark.tensorflow
@@ -129,12 +130,7 @@ def test_learning_helps_on_text_that_was_not_counted():
 
 def test_every_distribution_sums_to_1():
     model = sparse_nonnegative(count_ngrams(CORPUS, 5, V), steps=5)
-    rng = np.random.default_rng(2)
-    for context in [(), [END], *[rng.integers(2, V, n) for n in range(1, 9)]]:
-        p = model.distribution(context)
-        assert abs(p.sum() - 1.0) < 1e-12
-        assert p[PAD] == p[START] == 0.0
-        assert (p[2:] > 0).all()
+    check_distributions(model)
 
 
 def test_a_negative_number_of_steps_raises():

@@ -15,6 +15,7 @@ import pytest
 from pipelines import language_model
 from pipelines.corpora import encode_corpus, read_corpus
 from pipelines.language_model_config import PRESETS, Characters, Config, Data, Model, Training
+from pipelines.language_model_count import Count
 from pipelines.language_model_mixture import Mix, hidden_states
 from pipelines.language_model_report import score_stream
 from pipelines.log_lines import make_log
@@ -314,3 +315,32 @@ def test_the_log_is_the_same_everywhere():
     log = make_log(3, 200, 50)
     assert log == make_log(3, 200, 50)
     assert [len(split) for split in log] == [200, 50, 50]
+
+
+@pytest.mark.parametrize(
+    "estimator", ["single_kneser_ney", "maximum_entropy", "sparse_nonnegative"]
+)
+def test_counted_runs_are_runs(trained, tmp_path, estimator):
+    """They are evaluated, mixed and exported as trained ones are."""
+    run = str(tmp_path / "ngrams")
+    options = Count(run, str(trained.path), order=2, estimator=estimator)
+    language_model.count(options)
+    scores = language_model.evaluate(language_model.Evaluate(run))
+    assert 1 < scores["valid"]["perplexity"] < 5
+    mixed = language_model.mixture(Mix((str(trained.path), run), ngrams=()))["perplexity"]["valid"]
+    assert mixed[run] == pytest.approx(scores["valid"]["perplexity"], rel=1e-4)
+    output = str(tmp_path / "saved_models" / "ngrams")
+    path = language_model.export(language_model.Export(run, output, max_tokens=8))
+    functions = load_functions(path)
+    assert set(functions) == {"serving_default", "generate"}
+
+
+def test_count_makes_a_vocabulary_of_its_own(folder, tmp_path):
+    run = tmp_path / "ngrams"
+    data = Data(path=str(folder), validation="valid", tokenizer="whitespace")
+    model = language_model.count(
+        Count(str(run), order=3, estimator="sparse_nonnegative", data=data)
+    )
+    assert model.output_shape[-1] == 4 + 5  # specials, and the words of the grammar
+    with pytest.raises(FileExistsError):
+        language_model.count(Count(str(run), data=data))
