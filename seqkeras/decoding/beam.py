@@ -91,6 +91,10 @@ class Search(NamedTuple):
     memory: Any
     found: BeamResult
 
+    def examples_of_rows(self, beam_size):
+        """Returns `(N,)`: which example of the batch each row belongs to."""
+        return ops.take(self.examples, self.places // beam_size)
+
 
 def beam_search(
     step,
@@ -176,8 +180,8 @@ def beam_search(
         kept = _continue(best, rows, search.alive.log_probs, finished, t + 1 >= limit)
         scores = kept.log_probs / penalties.length_penalty(t + 1, length_penalty)
         if coverage_penalty:
-            mask = ops.take(source_mask, search.examples, axis=0)[:, None]  # (A, 1, S)
-            mask = rows.collect(ops.repeat(mask, beam_size, axis=1))
+            of_row = search.examples_of_rows(beam_size)
+            mask = ops.take(source_mask, of_row, axis=0)  # (N, S)
             cp = penalties.coverage_penalty(state["coverage"], mask, coverage_penalty)
             scores = scores + _gather(rows.spread(cp), kept.parents)
         tokens = write(_gather(search.alive.tokens, kept.parents), t, kept.tokens)

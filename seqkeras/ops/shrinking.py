@@ -51,7 +51,7 @@ def places_to_keep(wanted, unit):
     import tensorflow as tf
 
     count = tf.reduce_sum(tf.cast(wanted, tf.int32))
-    size = tf.minimum(-(-count // unit) * unit, tf.size(wanted))
+    size = tf.minimum((count + unit - 1) // unit * unit, tf.size(wanted))
     # The largest first, and of equal ones the first.
     _, places = tf.math.top_k(tf.cast(wanted, tf.int32), size)
     return tf.sort(places)
