@@ -43,8 +43,6 @@ def count(options: Count):
             config, data=load_config(Config, like.require(like.config)).data
         )
     run = RunDirectory(options.run).create()
-    if run.model.exists():
-        raise FileExistsError(f"{run.path} holds a run. Choose another folder by --run.")
     claim_run(run, config)
     lines = read_corpus(config.data, config.data.train, config.seed)
     tokenizer = tokenizer_of_run(config, run, lines)

@@ -122,7 +122,7 @@ def claim_run(run, config, may_change=("training.epochs",)):
                 f"{'; '.join(changes)}. Only {', '.join(may_change)} may change; for anything else "
                 "start another run."
             )
-    elif run.config.exists() and any(run.checkpoints.glob("*.npz")):
+    elif run.config.exists() and (run.model.exists() or any(run.checkpoints.glob("*.npz"))):
         raise FileExistsError(
             f"{run.path} holds a run. Go on with it by --resume, or choose another folder by --run."
         )

@@ -80,14 +80,11 @@ def kneser_ney(counts, discounts="modified"):
 
 def _adjusted_counts(counts):
     """Returns c of every n-gram, a list of arrays: counts of different words before, below n."""
-    size = counts.vocabulary_size
     raw = counts.counts
-    begins = np.arange(size) == START  # whether START is the first word of a k-gram
-    adjusted = []
-    for k, (keys, suffixes) in enumerate(zip(counts.keys, counts.suffixes, strict=True), start=2):
-        before = np.bincount(suffixes, minlength=len(raw[k - 2]))
-        adjusted.append(np.where(begins, raw[k - 2], before))
-        begins = begins[keys // size]
+    adjusted = [
+        np.where(begins, c, np.bincount(suffixes, minlength=len(c)))
+        for c, suffixes, begins in zip(raw, counts.suffixes, counts.begins, strict=False)
+    ]
     return [*adjusted, raw[-1]]
 
 

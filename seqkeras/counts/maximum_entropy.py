@@ -119,15 +119,13 @@ class _Problem:
 
         A position's context is its last n-1 words, or all from START.
         """
-        begins = np.arange(self._size) == START
-        leaves = [np.zeros(1)]
+        leaves, begins_of = [np.zeros(1)], self._counts.begins
         for k in range(2, self._counts.order + 1):
-            contexts = self._contexts[k - 2]
+            begins = begins_of[k - 2]
             follow = np.bincount(
-                contexts, self._counts.counts[k - 1], minlength=len(self._counts.counts[k - 2])
+                self._contexts[k - 2], self._counts.counts[k - 1], minlength=len(begins)
             )
             leaves.append(follow if k == self._counts.order else np.where(begins, follow, 0.0))
-            begins = begins[contexts]
         if self._counts.order == 1:
             leaves[0][:] = self._total
         return leaves

@@ -54,6 +54,17 @@ class NGramCounts:
             suffixes.append(words)
         return tuple(suffixes)
 
+    @property
+    def begins(self):
+        """Tuple of bool arrays, of the contexts of the orders 2..n: whether each begins with START.
+
+        Where n is 1, those of order 2 are there all the same: the ids.
+        """
+        begins = [np.arange(self.vocabulary_size) == START]
+        for keys in self.keys[:-1]:
+            begins.append(begins[-1][keys // self.vocabulary_size])
+        return tuple(begins)
+
     def up_to(self, order):
         """Returns the counts of the orders 1..order.
 

@@ -118,14 +118,13 @@ def _orders(counts):
     first = counts.counts[0]
     leaves = first if counts.order == 1 else nothing
     orders = [_Order(words, nothing, nothing, first, leaves, np.array([first.sum()]), nothing[:1])]
-    begins = words == START  # of each context: whether it begins with START
-    for k, (keys, suffixes) in enumerate(zip(counts.keys, counts.suffixes, strict=True), start=2):
+    of_orders = zip(counts.keys, counts.suffixes, counts.begins, strict=False)
+    for k, (keys, suffixes, begins) in enumerate(of_orders, start=2):
         contexts, c = keys // size, counts.counts[k - 1]
         totals = np.bincount(contexts, c, minlength=len(begins)).astype(np.int64)
         leaves = c if k == counts.order else np.where(begins[contexts], c, 0)
         slots = hashed(np.arange(len(begins)), _SLOTS)
         orders.append(_Order(keys % size, contexts, suffixes, c, leaves, totals, slots))
-        begins = begins[contexts]
     return orders
 
 

@@ -41,7 +41,7 @@ from seqkeras.decoding.protocol import (
     write,
 )
 from seqkeras.ops import shrinking
-from seqkeras.ops.hypothesis_rows import HypothesisRows
+from seqkeras.ops.hypothesis_rows import HypothesisRows, flat_index
 
 
 class BeamResult(NamedTuple):
@@ -211,14 +211,13 @@ def beam_search(
         )
 
     start = ops.convert_to_tensor(0, dtype="int32")
-    given = state if memory is None else (state, memory)
-    if any(entry is None for entry in tree.flatten(given)):
+    carried = () if memory is None else memory  # None is no loop variable
+    if any(entry is None for entry in tree.flatten((state, carried))):
         raise ValueError(
             "beam_search: expected tensors only in state and memory, got None. Leave it out, or "
             "for a mask give one that is True everywhere."
         )
-    nothing = () if memory is None else memory  # None is no loop variable
-    search = _empty_search(batch_size, beam_size, width, state, nothing)
+    search = _empty_search(batch_size, beam_size, width, state, carried)
     _, search = shrinking.while_loop(unfinished, extend, (start, search))
     return BeamResult(*(field[:, :n_best] for field in search.found))
 
@@ -300,12 +299,6 @@ def _finish(finished, kept, tokens, scores, length):
     return BeamResult(*(_gather(field, index) for field in both))
 
 
-def _flat_index(index, size):
-    """Turns `index` `(B, M)` into an axis of `size` into one over both axes, flattened."""
-    offsets = ops.arange(ops.shape(index)[0], dtype="int32") * size
-    return ops.cast(index, "int32") + offsets[:, None]
-
-
 def _take(structure, rows):
     return tree.map_structure(lambda entry: ops.take(entry, rows, axis=0), structure)
 
@@ -314,4 +307,4 @@ def _gather(values, index):
     """Returns `values[b, index[b, m]]`, `(B, M, ...)`, of `values` `(B, K, ...)`."""
     shape = ops.shape(values)
     rows = ops.reshape(values, (-1, *shape[2:]))
-    return ops.take(rows, _flat_index(index, values.shape[1]), axis=0)
+    return ops.take(rows, flat_index(index, values.shape[1]), axis=0)

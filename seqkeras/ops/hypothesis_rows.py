@@ -59,8 +59,8 @@ class HypothesisRows(NamedTuple):
     def of(self, hypotheses):
         """Returns which rows `(A, M)` the hypotheses `(A, M)` of each example are; any for none."""
         count = ops.arange(ops.shape(self.places)[0], dtype="int32")
-        offsets = ops.arange(self.examples, dtype="int32") * self.beam_size
-        return ops.take(ops.reshape(self.spread(count), (-1,)), hypotheses + offsets[:, None])
+        row_of_place = ops.reshape(self.spread(count), (-1,))
+        return ops.take(row_of_place, flat_index(hypotheses, self.beam_size))
 
     def _of_heads(self, heads):
         """Returns `(N H,)`: where the heads of each row stand in a table `(A, H, K)`."""
@@ -77,6 +77,12 @@ class HypothesisRows(NamedTuple):
             empty = ops.full((math.prod(table), *rest), fill, dtype=x.dtype)
             x = ops.scatter_update(empty, places[:, None], x)
         return ops.reshape(x, (*table, *rest))
+
+
+def flat_index(index, size):
+    """Turns `index` `(B, M)` into an axis of `size` into one over both axes, flattened."""
+    offsets = ops.arange(ops.shape(index)[0], dtype="int32") * size
+    return ops.cast(index, "int32") + offsets[:, None]
 
 
 def _gather(table, places, axes):
