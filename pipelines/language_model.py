@@ -34,6 +34,7 @@ from pipelines.run_directory import RunDirectory, claim_run, load_config
 from pipelines.start_run import seed_run, take_weights
 from seqkeras import models
 from seqkeras.constants import END
+from seqkeras.counts import NGramCounts, count_ngrams
 from seqkeras.data.segments import SegmentBatches
 from seqkeras.data.spelling import RESERVED, spell
 from seqkeras.data.tokenizers import load_tokenizer
@@ -67,12 +68,14 @@ class Datasets(NamedTuple):
         batches: `SegmentBatches` of the training split.
         validation: Finite dataset of the validation split, as many streams side by side.
         counts: int array `(V,)`, how often each token occurs in the training split.
+        ngrams: `NGramCounts` of the training split, None where none are asked for.
     """
 
     tokenizer: object
     batches: SegmentBatches
     validation: object
     counts: np.ndarray
+    ngrams: NGramCounts | None
 
 
 def make_datasets(config):
@@ -90,8 +93,10 @@ def make_datasets(config):
         flush=True,
     )
     streams = segments(validation, data.segment_length, data.streams)
-    counts = np.bincount(train, minlength=tokenizer.vocabulary_size)
-    return Datasets(tokenizer, batches, streams.evaluation_dataset(), counts)
+    size, order = tokenizer.vocabulary_size, config.model.ngrams
+    counts = np.bincount(train, minlength=size)
+    ngrams = count_ngrams([train], order, size) if order else None
+    return Datasets(tokenizer, batches, streams.evaluation_dataset(), counts, ngrams)
 
 
 def segments(ids, length, streams):
@@ -103,13 +108,14 @@ def segments(ids, length, streams):
     return SegmentBatches(stream[:-1], stream[1:], length, streams, feed_targets=True)
 
 
-def build_model(config, vocabulary, counts=None):
+def build_model(config, vocabulary, counts=None, ngrams=None):
     """Returns the untrained `keras.Model`, tokens to logits.
 
     Args:
         config: `Config`.
         vocabulary: List of str, the words.
         counts: `(V,)`, how often each occurs in the training split, for the output layers that ask.
+        ngrams: `NGramCounts` of the training split, for the softmax, or None.
     """
     settings = config.model
     embedding, head = None, settings.head
@@ -148,6 +154,7 @@ def build_model(config, vocabulary, counts=None):
         embedding,
         head,
         settings.variational_dropout,
+        ngrams,
         counts=counts,
         samples=settings.samples,
     )
@@ -173,7 +180,8 @@ def _train(config, run):
     seed_run(config)
     datasets = make_datasets(config)
     settings = config.training
-    trained = build_model(config, datasets.tokenizer.vocabulary, datasets.counts)
+    vocabulary = datasets.tokenizer.vocabulary
+    trained = build_model(config, vocabulary, datasets.counts, datasets.ngrams)
     print(f"{config.model.cell}: {trained.count_params():,} parameters", flush=True)
     start_weights(config, trained)
     carrying = carry_states(trained, config.data.streams) if config.data.carried_states else trained
@@ -206,8 +214,10 @@ def start_weights(config, model):
     if config.training.uniform_weights is not None and not config.init_from:
         limit = config.training.uniform_weights
         draw = keras.initializers.RandomUniform(-limit, limit, keras.random.SeedGenerator())
+        ngrams = getattr(model.layers[-1], "ngram_weights", [])  # those of n-grams start from 0
         for weight in model.trainable_variables:
-            weight.assign(draw(weight.shape))
+            if not any(weight is other for other in ngrams):
+                weight.assign(draw(weight.shape))
 
 
 def compile_model(config, model, steps_per_epoch):

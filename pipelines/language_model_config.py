@@ -80,6 +80,9 @@ class Model:
     characters on samples whose vectors are made of characters; character_lstm spells words out, and
     is slow to evaluate. Each is evaluated exactly; the training loss of a sampled one is no
     log-probability, that of character_lstm is one among all strings."""
+    ngrams: int | None = None
+    """Order of the n-grams of the training split that have weights in a softmax, too, beside the
+    last layer's: a maximum-entropy model trained together with the network."""
     samples: int = 1024
     """Words that a sampled output layer draws for a batch."""
     correction_dim: int | None = 128

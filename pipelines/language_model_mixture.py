@@ -24,6 +24,7 @@ from seqkeras.counts import (
 )
 from seqkeras.data.tokenizers import load_tokenizer
 from seqkeras.models.language_model import carry_states
+from seqkeras.models.with_targets import output_layer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +115,8 @@ def _load(run, tokenizer):
 
 def hidden_states(model):
     """Returns a function from ids `(N,)` to the states `(N, H)` that predict them."""
-    below = keras.Model(model.input, model.layers[-2].output)  # a dropout, in front of the output
+    _, hidden, _ = output_layer(model)
+    below = keras.Model(model.input, hidden)
     return functools.partial(hidden_stream, carry_states(below, streams=1))
 
 

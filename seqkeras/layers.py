@@ -20,6 +20,7 @@ from seqkeras.blocks.ngram import NGram
 from seqkeras.blocks.pooling import LengthMask, SequencePooling
 from seqkeras.blocks.positions import LearnedPositions, SinusoidalPositions
 from seqkeras.blocks.pyramid import HalveTime, PyramidalStack
+from seqkeras.blocks.recent_tokens import RecentTokens
 from seqkeras.blocks.recurrent_stack import RecurrentStack
 from seqkeras.blocks.residual import Residual
 from seqkeras.blocks.set_attention import (
@@ -55,6 +56,7 @@ from seqkeras.cells.zoneout import ZoneoutCell
 from seqkeras.heads.adaptive_softmax import AdaptiveSoftmaxHead
 from seqkeras.heads.character_lstm import CharacterLSTMHead
 from seqkeras.heads.hierarchical_softmax import HierarchicalSoftmaxHead
+from seqkeras.heads.maximum_entropy import MaximumEntropyHead
 from seqkeras.heads.sampled_softmax import SampledSoftmaxHead
 from seqkeras.heads.softmax import SoftmaxHead
 from seqkeras.heads.spelled_softmax import SpelledSoftmaxHead
@@ -96,6 +98,7 @@ __all__ = [
     "LearnedPositions",
     "LengthMask",
     "MLPAttention",
+    "MaximumEntropyHead",
     "MultiHeadAttention",
     "MultiheadAttentionBlock",
     "NGram",
@@ -108,6 +111,7 @@ __all__ = [
     "ProjectedLSTM",
     "ProjectedLSTMCell",
     "PyramidalStack",
+    "RecentTokens",
     "RecurrentStack",
     "ReinforceLoss",
     "RelativePositionBias",

@@ -19,6 +19,7 @@ from seqkeras.ops.ngrams import (
     ngram_distributions,
     ngram_places,
     ngram_probabilities,
+    successors,
 )
 from seqkeras.ops.require import require
 
@@ -30,7 +31,8 @@ class NGram(keras.Layer):
     """Predicts the next token by a table of n-grams; counted, not trained.
 
     It scores like any language model, so it can be mixed with a trained one, exported and served.
-    Its tables are weights that do not train. Until they are set, every token is as likely.
+    Its tables are weights that do not train. Until they are set, every token is as likely. XLA can
+    compile it on JAX only, but for `score`.
 
     Args:
         vocabulary_size: int. V.
@@ -85,11 +87,17 @@ class NGram(keras.Layer):
         self.vocabulary_size = vocabulary_size
         self.sizes = tuple(sizes)
         self.supports_masking = True
+        self.supports_jit = keras.backend.backend() != "tensorflow"
 
     @property
     def order(self):
         """n, of the longest n-grams."""
         return 1 + len(self.sizes)
+
+    @property
+    def context_length(self):
+        """How many ids before its own a prediction depends on, at most."""
+        return max(len(self.sizes) - 1, 0)
 
     @classmethod
     def from_tables(cls, tables, **kwargs):
@@ -141,10 +149,9 @@ class NGram(keras.Layer):
         self.build()
         self._unigram.assign(tables.unigram.astype("float32"))
         for ours, level in zip(self._tables, tables.levels, strict=True):
-            contexts, words = np.divmod(level.keys, self.vocabulary_size)
-            begins = np.searchsorted(contexts, np.arange(len(level.backoffs) + 1))
-            ours.begins.assign(begins.astype("int32"))
-            ours.words.assign(words.astype("int32"))
+            found = successors(level.keys, len(level.backoffs), self.vocabulary_size)
+            ours.begins.assign(found.begins)
+            ours.words.assign(found.words)
             ours.shares.assign(level.shares.astype("float32"))
             ours.backoffs.assign(level.backoffs.astype("float32"))
 

@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seqkeras.constants import PAD, START
-from seqkeras.counts.hashing import hashed
 from seqkeras.counts.tables import Level, NGramTables, frozen
+from seqkeras.ops.hashing import hashed
 
 _BUCKETS = 32  # of the binary logarithms of counts
 _SLOTS = 2**16  # of the hash, for the contexts of one order

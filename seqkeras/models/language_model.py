@@ -2,7 +2,7 @@
 
     p(w_1..w_T) = prod_t p(w_t | w_<t)
     h_t = L recurrent layers over D(E w_{t-1})         D: dropout
-    p(w_t | w_<t) = softmax(W D(h_t) + b), or what another head makes of D(h_t)
+    p(w_t | w_<t) = softmax(W D(h_t) + b), or what another head makes of D(h_t), and of n-grams
 
 Dropout is on what enters a layer and the softmax, never on the way through time: Zaremba et al.
 2014 (arXiv:1409.2329), equation in section 3.1. Variational, it drops the same entries at all steps
@@ -14,10 +14,11 @@ from keras import ops
 
 from seqkeras.blocks.carried_context import CarriedContext
 from seqkeras.blocks.dropout import Dropout
-from seqkeras.blocks.ngram import NGram
+from seqkeras.blocks.recent_tokens import RecentTokens
 from seqkeras.blocks.token_embedding import TokenEmbedding
 from seqkeras.cells.rnn import RNN
 from seqkeras.constants import END, PAD, START
+from seqkeras.heads.maximum_entropy import MaximumEntropyHead
 from seqkeras.models.cells import make_cell
 from seqkeras.models.heads import make_head
 
@@ -33,6 +34,7 @@ def language_model(
     embedding=None,
     head="softmax",
     variational_dropout=False,
+    ngrams=None,
     **head_options,
 ):
     """Builds a recurrent language model.
@@ -55,6 +57,9 @@ def language_model(
         head: The output layer: a name of `seqkeras.models.heads.HEADS`, or a function
             `vocabulary_size -> head`.
         variational_dropout: If True, one mask for all steps of a sequence.
+        ngrams: `seqkeras.counts.NGramCounts` of one stream in which END stands between texts, whose
+            n-grams have weights in the softmax beside the hidden state, see `MaximumEntropyHead`;
+            or None.
         head_options: `counts` and `samples` of `make_head`.
 
     Returns:
@@ -63,8 +68,8 @@ def language_model(
         carries them, `with_targets` the one that is trained.
 
     Raises:
-        ValueError: for no layer, an unknown cell or head, or an embedding or a head that has no
-            matrix to tie.
+        ValueError: for no layer, an unknown cell or head, an embedding or a head that has no matrix
+            to tie, n-grams beside another head than a softmax.
 
     Example:
 
@@ -77,6 +82,8 @@ def language_model(
         raise ValueError(f"layers: expected at least 1, got {layers}.")
     if tied_output and embedding is not None:
         raise ValueError("tied_output: expected embedding=None, whose table is the output matrix.")
+    if ngrams is not None and head != "softmax":
+        raise ValueError(f"head: expected 'softmax' beside n-grams, got {head!r}.")
 
     # layers
     embedding = embedding or TokenEmbedding(vocabulary_size, embedding_dim)
@@ -87,7 +94,10 @@ def language_model(
     ]
     noise_shape = (None, 1, None) if variational_dropout else None
     tied_to = embedding if tied_output else None
-    output = make_head(head, vocabulary_size, tied_to, **head_options)
+    if ngrams is None:
+        output = make_head(head, vocabulary_size, tied_to, **head_options)
+    else:
+        output = MaximumEntropyHead.from_counts(ngrams, tied_to=tied_to, name="head")
 
     # functional model
     tokens = keras.Input((None,), dtype="int32", name="tokens")
@@ -95,7 +105,11 @@ def language_model(
     for rnn in rnns:
         x = rnn(Dropout(dropout, noise_shape)(x))
     x = Dropout(dropout, noise_shape)(x)
-    return keras.Model(tokens, output(x), name="language_model")
+    if ngrams is None:
+        logits = output(x)
+    else:
+        logits = output(x, recent=RecentTokens(ngrams.order - 1, name="recent")(tokens))
+    return keras.Model(tokens, logits, name="language_model")
 
 
 def carry_states(model, streams):
@@ -107,8 +121,8 @@ def carry_states(model, streams):
     """
 
     def layer_of(layer):
-        if isinstance(layer, NGram):
-            return CarriedContext(layer, layer.order - 1, name=f"carried_{layer.name}")
+        if _is_finite(layer):
+            return CarriedContext(layer, layer.context_length, name=f"carried_{layer.name}")
         if not isinstance(layer, RNN):
             return layer
         return RNN(layer.cell, return_sequences=True, stateful=True, name=layer.name)
@@ -164,28 +178,40 @@ class LanguageModelSteps:
 
     def _run(self, x, states, mask=None):
         """Returns logits `(B, T, V)` of tokens `(B, T)`, and the states after them."""
-        after = {}
+        tokens, after, options = x, {}, {}
         for layer in self.layers:
-            if isinstance(layer, NGram):
-                x, after[layer.name] = _continue_ngrams(layer, x, states, mask)
-                continue
-            if not isinstance(layer, RNN):
-                x = layer(x, training=False) if layer is self.layers[-1] else layer(x)
-                continue
-            batch_size = ops.shape(x)[0]
-            given = layer.get_initial_state(batch_size) if states is None else states[layer.name]
-            runner = RNN(layer.cell, return_sequences=True, return_state=True)
-            runner.built = True
-            x, *after[layer.name] = runner(x, initial_state=given, mask=mask)
+            if _is_finite(layer):
+                made, after[layer.name] = _continue_finite(layer, tokens, states, mask)
+                if layer is self.layers[-1]:
+                    return made, after
+                options = {"recent": made}
+            elif isinstance(layer, RNN):
+                x, after[layer.name] = _continue_recurrent(layer, x, states, mask)
+            else:
+                x = layer(x, **options) if layer is self.layers[-1] else layer(x)
         return x, after
 
 
-def _continue_ngrams(layer, ids, states, mask):
-    """Returns an `NGram`'s log-probabilities for ids `(B, T)`, and the n-1 ids before the next.
+def _is_finite(layer):
+    """Returns whether a layer reads tokens, so many before the last at most."""
+    return hasattr(layer, "context_length")
+
+
+def _continue_recurrent(layer, x, states, mask):
+    """Returns the outputs of an `RNN` for x `(B, T, D)`, and its states after them."""
+    given = layer.get_initial_state(ops.shape(x)[0]) if states is None else states[layer.name]
+    runner = RNN(layer.cell, return_sequences=True, return_state=True)
+    runner.built = True
+    x, *after = runner(x, initial_state=given, mask=mask)
+    return x, after
+
+
+def _continue_finite(layer, ids, states, mask):
+    """Returns a finite layer's outputs for ids `(B, T)`, and the ids that the next depends on.
 
     `mask` `(B, T)` is True at the beginning of each row only; what follows is not read.
     """
-    length = layer.order - 1
+    length = layer.context_length
     if states is None:
         before = ops.full((ops.shape(ids)[0], length), PAD, dtype="int32")
     else:

@@ -37,9 +37,9 @@ def with_targets(model, label_smoothing=0.0):
     >>> model(tokens).shape, with_targets(model)([tokens, targets]).shape
     (TensorShape([1, 3, 50]), TensorShape([1, 3]))
     """
-    head, node, _ = model.output._keras_history
-    (hidden,) = head._inbound_nodes[node].input_tensors
+    head, hidden, options = output_layer(model)
     if isinstance(head, TokenEmbedding):
+        options = {}
         head = SoftmaxHead(head.vocabulary_size, tied_to=head, use_bias=head.use_bias, name="head")
     if not isinstance(head, VocabularyHead):
         raise ValueError(
@@ -47,9 +47,24 @@ def with_targets(model, label_smoothing=0.0):
             f"{model.name!r} is {type(head).__name__}."
         )
     targets = keras.Input(hidden.shape[1:-1], hidden.shape[0], dtype="int32", name="targets")
-    losses = head(hidden, targets=targets, label_smoothing=label_smoothing)
+    losses = head(hidden, **{**options, "targets": targets, "label_smoothing": label_smoothing})
     if isinstance(model.input, dict):
         inputs = {**model.input, "targets": targets}
     else:
         inputs = [*model.inputs, targets]
     return keras.Model(inputs, losses, name=f"{model.name}_with_targets")
+
+
+def output_layer(model):
+    """Returns `(layer, inputs, options)`: a functional model's last layer and how it is called.
+
+    Args:
+        model: Functional `keras.Model` of one output.
+
+    Returns:
+        The layer; the `KerasTensor` that it reads; a dict of the other arguments of its call.
+    """
+    layer, node, _ = model.output._keras_history
+    arguments = layer._inbound_nodes[node].arguments
+    (inputs,) = arguments.args
+    return layer, inputs, dict(arguments.kwargs)

@@ -8,17 +8,30 @@ occur. Places and offsets are int32.
 
 from typing import Any, NamedTuple
 
+import keras
+import numpy as np
 from keras import ops
 
 _SUCCESSORS_PER_ROW = 256  # how many are added at once, as a mean over the rows
 
 
-class NGramTable(NamedTuple):
-    """One order k of a back-off model.
+class Successors(NamedTuple):
+    """Which k-grams there are of one order k.
 
     Attributes:
         begins: int32 `(M_(k-1) + 1,)`, where each context's k-grams begin.
         words: int32 `(M_k,)`, the last word of each k-gram, ascending within a context.
+    """
+
+    begins: Any
+    words: Any
+
+
+class NGramTable(NamedTuple):
+    """One order k of a back-off model: its `Successors`, with numbers.
+
+    Attributes:
+        begins, words: As there.
         shares: Float `(M_k,)`. a(hw).
         backoffs: Float `(M_(k-1),)`. b(h).
     """
@@ -29,12 +42,25 @@ class NGramTable(NamedTuple):
     backoffs: Any
 
 
+def successors(keys, contexts, vocabulary_size):
+    """Returns the `Successors` of one order, of int32 arrays.
+
+    Args:
+        keys: int64 array `(M_k,)`, as in `seqkeras.counts.NGramCounts`.
+        contexts: int, M_(k-1).
+        vocabulary_size: int. V.
+    """
+    context, words = np.divmod(keys, vocabulary_size)
+    begins = np.searchsorted(context, np.arange(contexts + 1))
+    return Successors(begins.astype("int32"), words.astype("int32"))
+
+
 def ngram_places(ids, tables):
     """Finds the n-grams that end at every position.
 
     Args:
         ids: int32 `(B, T)`, from 0 to V-1.
-        tables: List of `NGramTable`, of the orders 2..n.
+        tables: List of `Successors` or `NGramTable`, of the orders 2..n.
 
     Returns:
         List of int32 `(B, T)`, of the orders 1..n: the places of the k-grams that end at each
@@ -53,7 +79,7 @@ def find_successors(contexts, words, table):
     Args:
         contexts: int32, places of (k-1)-grams, or -1.
         words: int32 of the same shape.
-        table: `NGramTable` of order k.
+        table: `Successors` or `NGramTable` of order k.
     """
     size = table.words.shape[0]
     if size == 0:
@@ -98,40 +124,99 @@ def ngram_distributions(places, unigram, tables):
     p = ops.tile(ops.expand_dims(unigram, 0), (ops.shape(places[0])[0], 1))
     for contexts, table in zip(places[:-1], tables, strict=True):
         p = p * ops.expand_dims(_at(table.backoffs, contexts, 1.0), 1)
-        p = _add_shares(p, contexts, table)
+        p = add_to_successors(p, contexts, table, table.shares)
     return p
 
 
-def _add_shares(p, contexts, table):
-    """Adds a(hw) to p `(N, V)` for the words w that went on from each row's context h `(N,)`.
+def add_to_successors(x, contexts, table, entries, at=None):
+    """Adds to every row the entries of the k-grams that go on from its context.
 
-    Contexts differ much in how many words they have, so the successors of all rows are worked off
-    as one list, a part of fixed size at a time.
+    Gradients flow to x and to the entries. On TensorFlow it works on lists as long as the k-grams
+    are many, which XLA cannot compile.
+
+    Args:
+        x: Float tensor `(N, V)`.
+        contexts: int32 `(N,)`, places of (k-1)-grams, or -1.
+        table: `Successors` or `NGramTable` of order k.
+        entries: Float tensor or variable `(E,)`, of x's dtype.
+        at: int32 `(M_k,)`, which entry each k-gram has; None: that at its place.
+
+    Returns:
+        x plus the entries, `(N, V)`.
     """
     if table.words.shape[0] == 0:
-        return p
-    rows = ops.shape(p)[0]
-    part = rows * _SUCCESSORS_PER_ROW
+        return x
+    rows, size = ops.shape(x)
+    words = ops.convert_to_tensor(table.words)
+    at = None if at is None else ops.convert_to_tensor(at)
+    run = _at_once if keras.backend.backend() == "tensorflow" else _in_parts
+
+    def over_successors(function, start):
+        """Returns start plus `function(cells of x, entries, which are real)` of all k-grams."""
+
+        def of_items(row, place, real):
+            cells = row * size + ops.take(words, place)
+            return function(cells, place if at is None else ops.take(at, place), real)
+
+        return run(of_items, start, contexts, table)
+
+    @ops.custom_gradient
+    def add(x, entries):
+        def to_cells(cells, found, real):
+            added = _zero_unless(real, ops.take(entries, found))
+            return ops.reshape(ops.segment_sum(added, cells, rows * size), (rows, size))
+
+        def gradient(*by_outputs, upstream=None):
+            by_y = by_outputs[0] if upstream is None else upstream
+
+            def to_entries(cells, found, real):
+                added = _zero_unless(real, ops.take(ops.reshape(by_y, (-1,)), cells))
+                return ops.segment_sum(added, found, ops.shape(entries)[0])
+
+            return by_y, over_successors(to_entries, ops.zeros_like(entries))
+
+        return over_successors(to_cells, x), gradient
+
+    # Of a variable the value: `custom_gradient` does not take variables.
+    return add(x, ops.reshape(entries, (-1,)))
+
+
+def _at_once(function, start, contexts, table):
+    """Returns start plus `function(rows, places, None)` of all successors of the contexts."""
+    import tensorflow as tf
+
+    begin, length = _successors(contexts, table)
+    offset = begin - (tf.cumsum(length) - length)
+    row = tf.repeat(tf.range(tf.shape(length)[0]), length)
+    place = tf.range(tf.shape(row)[0]) + tf.gather(offset, row)
+    return start + function(row, place, None)
+
+
+def _in_parts(function, start, contexts, table):
+    """Returns what `_at_once` does, from parts of the list that are all of one size.
+
+    Contexts differ much in how many words they have, and no shape may depend on that.
+    """
+    rows = contexts.shape[0]
     begin, length = _successors(contexts, table)
     ends = ops.cumsum(length)  # of each row's part of the list
     offset = begin - (ends - length)
     total = ops.sum(length)
+    part = rows * _SUCCESSORS_PER_ROW
 
-    def unfinished(done, _):
-        return done < total
-
-    def add(done, p):
+    def step(done, so_far):
         items = done + ops.arange(part, dtype="int32")
         row = ops.cast(ops.searchsorted(ends, items, side="right"), "int32")
         row = ops.minimum(row, rows - 1)
         real = items < total
         place = ops.where(real, ops.take(offset, row) + items, 0)
-        words = ops.take(table.words, place)
-        shares = ops.where(real, ops.take(table.shares, place), 0.0)
-        p = ops.scatter_update(p, ops.stack([row, words], axis=1), shares, reduction="add")
-        return done + part, p
+        return done + part, so_far + function(row, place, real)
 
-    return ops.while_loop(unfinished, add, (ops.zeros((), "int32"), p))[1]
+    return ops.while_loop(lambda done, _: done < total, step, (ops.zeros((), "int32"), start))[1]
+
+
+def _zero_unless(real, x):
+    return x if real is None else ops.where(real, x, 0.0)
 
 
 def _successors(contexts, table):

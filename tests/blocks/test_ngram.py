@@ -6,7 +6,7 @@ from keras import ops
 from seqkeras.constants import END, PAD, START
 from seqkeras.counts import count_ngrams, kneser_ney
 from seqkeras.layers import NGram
-from tests.contract import MaskProbe, check_layer_contract, with_and_without_xla
+from tests.contract import MaskProbe, check_layer_contract
 from tests.counts.exact_kneser_ney import ExactKneserNey, toy_corpus
 
 V = 9
@@ -214,9 +214,6 @@ def test_errors_say_what_was_expected(call, message):
 
 
 @pytest.mark.covers("NGram", kind="contract")
-@with_and_without_xla
-def test_contract(jit_compile):
+def test_contract():
     ours = tables(3)
-    check_layer_contract(
-        lambda: NGram.from_tables(ours), {"inputs": IDS}, parameters=0, jit_compile=jit_compile
-    )
+    check_layer_contract(lambda: NGram.from_tables(ours), {"inputs": IDS}, parameters=0)

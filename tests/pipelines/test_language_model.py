@@ -100,8 +100,9 @@ def test_smoke_preset_learns(tmp_path):
         Model(head="huffman"),
         Model(inputs="characters", head="characters", characters=Characters(dim=4, filters=3)),
         Model(head="character_lstm", characters=Characters(dim=4)),
+        Model(ngrams=3),
     ],
-    ids=["sampled", "huffman", "characters", "spelled out"],
+    ids=["sampled", "huffman", "characters", "spelled out", "n-grams"],
 )
 def test_other_inputs_and_outputs_learn_and_load(model, folder, tmp_path):
     model = dataclasses.replace(model, cell="gru", units=8, embedding_dim=8, dropout=0.0)

@@ -1,0 +1,164 @@
+"""A softmax of hidden state and n-grams at once; notes A Fig. 14, its rows "RNN + MaxEnt".
+
+    logits_w = W_w h + b_w + sum_k theta_(h_k w)    over the k-grams h_k w that occurred, k = 2..n
+    p(w)     = softmax(logits)_w
+
+h_k are the last k-1 tokens. The n-grams are the features of a maximum-entropy model, which have
+weights of their own straight to the output and are trained together with the network: Mikolov et
+al. 2011, "Strategies for training large scale neural network language models" (ASRU), section 5.
+There every n-gram that could be has a weight, by a hash; here those that occurred have one.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from seqkeras.heads.softmax import SoftmaxHead
+from seqkeras.ops.crossentropy import masked_crossentropy
+from seqkeras.ops.hashing import hashed
+from seqkeras.ops.masks import real_tokens, zero_masked
+from seqkeras.ops.ngrams import Successors, add_to_successors, ngram_places, successors
+
+
+@keras.saving.register_keras_serializable(package="seqkeras")
+class MaximumEntropyHead(SoftmaxHead):
+    """`SoftmaxHead` whose logits have a weight for every n-gram that ends in the word, too.
+
+    Without the hidden state (h = 0) it is a maximum-entropy n-gram model; with weights of 0, which
+    it starts from, it is the softmax. Which n-grams there are is set by `from_counts` and saved
+    with the weights; until then there are none. XLA can compile it on JAX only.
+
+    Args:
+        vocabulary_size: int > 0. V.
+        sizes: Ints, how many k-grams there are of each order k = 2..n.
+        slots: int or None. All k-grams share so many weights, by a hash of their place; None: each
+            has its own.
+        Others as in `SoftmaxHead`.
+
+    Call arguments:
+        inputs, targets, label_smoothing, training: As in `VocabularyHead`.
+        recent: Integer tensor `(B, T, L)`, or `(B, L)` for inputs `(B, H)`: the last L = n-1 tokens
+            before the one that is predicted, PAD where there are none, as `RecentTokens` gives
+            them.
+
+    Returns:
+        As `VocabularyHead`. Training is exact.
+
+    Raises:
+        ValueError: as `SoftmaxHead`; for no order, sizes that are negative or slots below 1; where
+            `recent` does not fit the inputs.
+
+    Example:
+
+    >>> from seqkeras.counts import count_ngrams
+    >>> counts = count_ngrams([[4, 5, 2], [4, 2]], order=3, vocabulary_size=6)
+    >>> head = MaximumEntropyHead.from_counts(counts)
+    >>> head(np.ones((1, 2, 8)), recent=np.array([[[0, 4], [4, 5]]])).shape
+    TensorShape([1, 2, 6])
+    """
+
+    def __init__(self, vocabulary_size, sizes, slots=None, **kwargs):
+        super().__init__(vocabulary_size, **kwargs)
+        sizes = tuple(sizes)
+        if not sizes or any(not isinstance(n, int) or not 0 <= n < 2**31 - 1 for n in sizes):
+            raise ValueError(
+                "sizes: expected a number of k-grams for each order 2..n, n at least 2, from 0 to "
+                f"2**31 - 2, got {sizes}."
+            )
+        if slots is not None and (not isinstance(slots, int) or slots < 1):
+            raise ValueError(f"slots: expected an integer of at least 1 or None, got {slots!r}.")
+        self.supports_jit = keras.backend.backend() != "tensorflow"
+        self.sizes = sizes
+        self.slots = slots
+        self._ngrams = None
+
+    @classmethod
+    def from_counts(cls, counts, **kwargs):
+        """Returns a head with the n-grams of `seqkeras.counts.NGramCounts`; kwargs are its own."""
+        head = cls(counts.vocabulary_size, [len(keys) for keys in counts.keys], **kwargs)
+        head._ngrams = counts
+        return head
+
+    def build(self, inputs_shape, targets_shape=None, recent_shape=None):
+        del recent_shape
+        super().build(inputs_shape, targets_shape)
+        self._successors, self._features, self._slots = [], [], []
+        if self.slots is not None:
+            shared = self._ngram_weights("", self.slots)
+        contexts = self.vocabulary_size
+        for k, size in enumerate(self.sizes, start=2):
+            begins, words = (
+                self._table(f"begins_{k}", contexts + 1),
+                self._table(f"words_{k}", size),
+            )
+            self._successors.append(Successors(begins, words))
+            if self.slots is None:
+                self._features.append(self._ngram_weights(f"_{k}", size))
+                self._slots.append(None)
+            else:
+                self._features.append(shared)
+                self._slots.append(self._table(f"slots_{k}", size))
+            contexts = size
+        if self._ngrams is not None:
+            self._set_ngrams(self._ngrams)
+            self._ngrams = None
+
+    def _table(self, name, size):
+        return self.add_weight((size,), "zeros", dtype="int32", trainable=False, name=name)
+
+    def _ngram_weights(self, name, size):
+        # Under mixed precision bfloat16 would round every weight to 3 digits.
+        return self.add_weight((size,), "zeros", autocast=False, name=f"ngram_weights{name}")
+
+    def _set_ngrams(self, counts):
+        contexts = self.vocabulary_size
+        for k, (keys, ours) in enumerate(zip(counts.keys, self._successors, strict=True), start=2):
+            found = successors(keys, contexts, self.vocabulary_size)
+            ours.begins.assign(found.begins)
+            ours.words.assign(found.words)
+            if self.slots is not None:
+                places = hashed(np.arange(len(keys)) * len(self.sizes) + k - 2, self.slots)
+                self._slots[k - 2].assign(places.astype("int32"))
+            contexts = len(keys)
+
+    @property
+    def ngram_weights(self):
+        """List of variables, the weights theta of the n-grams, all 0 in the beginning."""
+        return self._features[:1] if self.slots is not None else list(self._features)
+
+    def call(self, inputs, targets=None, label_smoothing=0.0, training=False, recent=None):
+        self._check(inputs, recent)
+        if targets is None:
+            return self._with_ngrams(super().call(inputs, training=training), recent)
+        mask = real_tokens(targets)
+        logits = super().call(zero_masked(inputs, mask), training=training)
+        smoothing = label_smoothing if training else 0.0
+        return masked_crossentropy(targets, self._with_ngrams(logits, recent), mask, smoothing)
+
+    def _check(self, inputs, recent):
+        expected = (*inputs.shape[:-1], len(self.sizes))
+        got = None if recent is None else tuple(recent.shape)
+        if got is None or len(got) != len(expected) or got[-1] != expected[-1]:
+            raise ValueError(
+                f"{self.name}: expected recent of shape {expected}, the tokens before the next, "
+                f"got {got}. RecentTokens({len(self.sizes)}) makes them."
+            )
+
+    def _with_ngrams(self, logits, recent):
+        """Returns the logits `(..., V)` plus the weights of the n-grams after `recent`."""
+        windows = ops.reshape(ops.cast(recent, "int32"), (-1, len(self.sizes)))
+        places = ngram_places(windows, self._successors[:-1])
+        rows = ops.reshape(logits, (-1, self.vocabulary_size))
+        parts = zip(places, self._successors, self._features, self._slots, strict=True)
+        for contexts, table, weights, slots in parts:
+            rows = add_to_successors(rows, contexts[:, -1], table, weights, slots)
+        return ops.reshape(rows, ops.shape(logits))
+
+    def compute_output_spec(
+        self, inputs, targets=None, label_smoothing=0.0, training=False, recent=None
+    ):
+        self._check(inputs, recent)
+        return super().compute_output_spec(inputs, targets, label_smoothing, training)
+
+    def get_config(self):
+        return {**super().get_config(), "sizes": list(self.sizes), "slots": self.slots}
