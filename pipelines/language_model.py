@@ -15,6 +15,7 @@ export; the settings stand in language_model_config.py. Copy both and change wha
 
 import dataclasses
 import functools
+import itertools
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +24,7 @@ import keras
 import numpy as np
 
 from pipelines.command_line import run_commands
-from pipelines.corpora import encode_corpus, read_corpus, tokenizer_of_run, unknown_share
+from pipelines.corpora import Corpus, count_ids, encode_to_file, tokenizer_of_run
 from pipelines.finish_run import finish_run
 from pipelines.language_model_config import PRESETS, Config
 from pipelines.language_model_count import count
@@ -33,12 +34,13 @@ from pipelines.language_model_report import report
 from pipelines.run_directory import RunDirectory, claim_run, load_config
 from pipelines.start_run import seed_run, take_weights
 from seqkeras import models
-from seqkeras.constants import END
+from seqkeras.constants import UNK
 from seqkeras.counts import NGramCounts, count_ngrams
 from seqkeras.data.segments import SegmentBatches
 from seqkeras.data.spelling import RESERVED, spell
 from seqkeras.data.tokenizers import load_tokenizer
 from seqkeras.layers import CharacterCNN, CharacterLSTMHead, SpelledEmbedding, SpelledSoftmaxHead
+from seqkeras.models.billion_words import ROWS
 from seqkeras.models.language_model import carry_states
 from seqkeras.serving.text_generators import TextGenerator
 from seqkeras.serving.text_scorers import TextScorer
@@ -58,6 +60,7 @@ from seqkeras.training.resume import fit
 from seqkeras.training.run_lock import run_lock
 
 MONITOR = "val_perplexity"
+OPTIMIZERS = {"sgd": keras.optimizers.SGD, "adagrad": keras.optimizers.Adagrad, "adam": Adam}
 
 
 class Datasets(NamedTuple):
@@ -81,30 +84,38 @@ class Datasets(NamedTuple):
 def make_datasets(config):
     """Reads, encodes, cuts into streams; writes the tokenizer into the run, or reads it there."""
     data, run = config.data, RunDirectory(config.run)
-    lines = read_corpus(data, data.train, config.seed)
-    validation_lines = read_corpus(data, data.validation, config.seed)
-    tokenizer = tokenizer_of_run(config, run, lines)
-    train, validation = (encode_corpus(x, tokenizer) for x in (lines, validation_lines))
+    corpora = {name: Corpus(data, name, config.seed) for name in (data.train, data.validation)}
+    tokenizer = tokenizer_of_run(config, run, corpora[data.train])
+    size = tokenizer.vocabulary_size
+    (train, counts), (validation, validation_counts) = (
+        _stream(corpora[split], tokenizer, run.corpus / f"{name}.int32", config.resume)
+        for name, split in (("train", data.train), ("validation", data.validation))
+    )
     batches = segments(train, data.segment_length, data.streams)
+    unknown, validation_unknown = (c[UNK] / c.sum() for c in (counts, validation_counts))
     print(
-        f"{len(train):,} training and {len(validation):,} validation tokens, "
-        f"{unknown_share(train):.2%} and {unknown_share(validation):.2%} of them unknown; "
-        f"vocabulary of {tokenizer.vocabulary_size:,}; {batches.steps_per_epoch} batches an epoch",
+        f"{counts.sum():,} training and {validation_counts.sum():,} validation tokens, "
+        f"{unknown:.2%} and {validation_unknown:.2%} of them unknown; "
+        f"vocabulary of {size:,}; {batches.steps_per_epoch} batches an epoch",
         flush=True,
     )
     streams = segments(validation, data.segment_length, data.streams)
-    size, order = tokenizer.vocabulary_size, config.model.ngrams
-    counts = np.bincount(train, minlength=size)
-    ngrams = count_ngrams([train], order, size) if order else None
+    order = config.model.ngrams
+    ngrams = count_ngrams([train[1:]], order, size) if order else None
     return Datasets(tokenizer, batches, streams.evaluation_dataset(), counts, ngrams)
 
 
-def segments(ids, length, streams):
-    """Returns `SegmentBatches` in which every token is predicted, the first after END.
+def _stream(lines, tokenizer, path, keep):
+    """Returns END and then the ids of a corpus, in a file, and how often each id occurs."""
+    stream = encode_to_file(lines, tokenizer, path, keep)
+    return stream, count_ids(stream[1:], tokenizer.vocabulary_size)
+
+
+def segments(stream, length, streams):
+    """Returns `SegmentBatches` in which every token of a stream but the first is predicted.
 
     They feed the targets to the model, too: its head gives their losses.
     """
-    stream = [END, *ids.tolist()]
     return SegmentBatches(stream[:-1], stream[1:], length, streams, feed_targets=True)
 
 
@@ -118,9 +129,11 @@ def build_model(config, vocabulary, counts=None, ngrams=None):
         ngrams: `NGramCounts` of the training split, for the softmax, or None.
     """
     settings = config.model
+    spellings, alphabet = spell(vocabulary, max_length=settings.characters.max_length)
+    if settings.row:
+        row = ROWS[settings.row]._replace(words=len(vocabulary))
+        return row.build(spellings, len(alphabet) + RESERVED, settings.samples, counts)
     embedding, head = None, settings.head
-    if settings.inputs == "characters" or settings.head.startswith("character"):
-        spellings, alphabet = spell(vocabulary, max_length=settings.characters.max_length)
     if settings.inputs == "characters":
         embedding = SpelledEmbedding(spellings, character_network(settings, alphabet))
     if settings.head == "characters":
@@ -182,7 +195,10 @@ def _train(config, run):
     settings = config.training
     vocabulary = datasets.tokenizer.vocabulary
     trained = build_model(config, vocabulary, datasets.counts, datasets.ngrams)
-    print(f"{config.model.cell}: {trained.count_params():,} parameters", flush=True)
+    print(
+        f"{config.model.row or config.model.cell}: {trained.count_params():,} parameters",
+        flush=True,
+    )
     start_weights(config, trained)
     carrying = carry_states(trained, config.data.streams) if config.data.carried_states else trained
     model = models.with_targets(carrying)
@@ -228,7 +244,7 @@ def compile_model(config, model, steps_per_epoch):
     # Updates count from 0, and a boundary is the last with the rate before it.
     boundaries = [epoch * steps_per_epoch - 1 for epoch in later]
     rate = keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates)
-    inner = Adam(rate) if settings.optimizer == "adam" else keras.optimizers.SGD(rate)
+    inner = OPTIMIZERS[settings.optimizer](rate)
     loss = TokenCrossentropy()
     model.compile(
         GuardedOptimizer(inner, clip_norm=settings.clip_norm),
@@ -264,7 +280,7 @@ def evaluate(options: Evaluate):
     carrying = carry_states(model, streams=1)
     results = {}
     for name in options.splits or (data.validation, *data.tests):
-        lines = read_corpus(data, name, config.seed)
+        lines = list(Corpus(data, name, config.seed))
         results[name] = report(name, lines, carrying, tokenizer, run)
         measured = json.loads(run.metrics.read_text("utf-8")) if run.metrics.exists() else {}
         run.metrics.write_text(json.dumps(measured | results, indent=2) + "\n", "utf-8")
@@ -306,7 +322,7 @@ def export(options: Export):
         for name, values in json.loads(run.metrics.read_text("utf-8")).items():
             metrics |= {f"{name}: {key}": value for key, value in values.items()}
     source = "a generated log" if data.path == "builtin" else Path(data.path).name
-    examples = read_corpus(data, data.validation, config.seed)[:4]
+    examples = list(itertools.islice(Corpus(data, data.validation, config.seed), 4))
     prompts = [" ".join(line.split()[:3]) for line in examples]
     card = ModelCard(
         summary=f"Gives every token of a text ({source}) its log-probability in nats, and goes on "

@@ -3,11 +3,13 @@
 import dataclasses
 from typing import Literal
 
+from seqkeras.models.billion_words import ROWS
 from seqkeras.models.cells import CELLS
 from seqkeras.models.heads import HEADS
 
 CellName = Literal[tuple(CELLS)]
 HeadName = Literal[(*HEADS, "characters", "character_lstm")]
+RowName = Literal[tuple(ROWS)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +61,9 @@ class Characters:
 class Model:
     """What is trained; see `seqkeras.models.language_model`."""
 
+    row: RowName | None = None
+    """A row of the One Billion Word table, at its sizes, see `seqkeras.models.billion_words`. Of
+    all below only `samples` is read then, and the most characters of a word."""
     cell: CellName = "lstm"
     embedding_dim: int = 128
     units: int = 128
@@ -94,7 +99,7 @@ class Training:
     """How it is trained; the loss is the mean over the tokens of a batch."""
 
     epochs: int = 8
-    optimizer: Literal["sgd", "adam"] = "adam"
+    optimizer: Literal["sgd", "adagrad", "adam"] = "adam"
     learning_rate: float = 3e-3
     """Of the first epochs. For sgd mind that the loss is a mean: where a recipe sums over the steps
     of a segment, this rate is theirs times the segment's length, and `clip_norm` theirs divided by
@@ -156,6 +161,23 @@ PRESETS = {
             learning_rate=20.0,
             clip_norm=0.25,
             uniform_weights=0.1,
+        ),
+    ),
+    # Jozefowicz et al. 2016 (arXiv:1602.02410), sections 4.1 and 4.2, the third row of the table.
+    "lm1b": Config(
+        run="runs/lm1b",
+        data=Data(
+            path="tfds:lm1b",
+            validation="test[:2%]",
+            tests=("test",),
+            tokenizer="whitespace",
+            vocabulary_size=793_471,
+            streams=128,
+            segment_length=20,
+        ),
+        model=Model(row="LSTM-2048-512", samples=8192),
+        training=Training(
+            epochs=5, optimizer="adagrad", learning_rate=0.2, hold_epochs=5, log_steps=100
         ),
     ),
     # One matrix for words that go in and come out, as Press & Wolf 2017 (arXiv:1608.05859), and the

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from pipelines.corpora import encode_corpus, read_corpus, tokenizer_of_run
+from pipelines.corpora import Corpus, encode_corpus, tokenizer_of_run
 from pipelines.language_model_config import Config, Data
 from pipelines.run_directory import RunDirectory, claim_run, load_config
 from seqkeras.counts import count_ngrams, kneser_ney, maximum_entropy, sparse_nonnegative
@@ -44,7 +44,7 @@ def count(options: Count):
         )
     run = RunDirectory(options.run).create()
     claim_run(run, config)
-    lines = read_corpus(config.data, config.data.train, config.seed)
+    lines = Corpus(config.data, config.data.train, config.seed)
     tokenizer = tokenizer_of_run(config, run, lines)
     ids = encode_corpus(lines, tokenizer)
     counts = count_ngrams([ids], options.order, tokenizer.vocabulary_size)

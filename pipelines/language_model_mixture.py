@@ -7,7 +7,7 @@ import json
 import keras
 import numpy as np
 
-from pipelines.corpora import encode_corpus, read_corpus
+from pipelines.corpora import Corpus, encode_corpus
 from pipelines.language_model_config import Config
 from pipelines.language_model_count import VARIANCES, for_orders
 from pipelines.language_model_report import hidden_stream, score_stream
@@ -66,7 +66,7 @@ def mixture(options: Mix):
     data, size = config.data, tokenizer.vocabulary_size
 
     def read(split):
-        return encode_corpus(read_corpus(data, split, config.seed), tokenizer)
+        return encode_corpus(Corpus(data, split, config.seed), tokenizer)
 
     train = read(data.train)
     members = {}

@@ -4,6 +4,7 @@ RUN/config.json                  the `Config` of the run, every default written 
     source.tokenizer.json        what strings become; of a language model the only one
     target.tokenizer.json
     labels.json                  the classes of a classifier
+    corpus/                      the ids that a language model is trained on, as they are read
     checkpoints/                 last.npz, best.npz, epoch-0007.npz
     model.keras                  the trained model
     logs/                        TensorBoard
@@ -31,6 +32,7 @@ class RunDirectory:
         self.source_tokenizer = self.path / "source.tokenizer.json"
         self.target_tokenizer = self.path / "target.tokenizer.json"
         self.labels = self.path / "labels.json"
+        self.corpus = self.path / "corpus"
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model.keras"
         self.logs = self.path / "logs"

@@ -36,27 +36,38 @@ def read_lines(path):
         FileNotFoundError: no such file; the message lists what its folder holds.
         ValueError: a line is not UTF-8 or contains NUL; the message names file and line.
     """
+    return list(iterate_lines(path))
+
+
+def iterate_lines(path):
+    """Yields what `read_lines` returns, line by line: for files that do not fit into memory.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_lines`, when the line is reached.
+    """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}: {_describe_folder(path.parent)}")
-    data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{_locate(path, data, error.start)} is not UTF-8 (byte 0x{data[error.start]:02x}, "
-            f"{error.reason}). Convert the file from its encoding, such as LATIN1 or UTF-16, with "
-            f"`iconv -f ENCODING -t UTF-8`, or correct that line."
-        ) from error
-    if (position := data.find(b"\0")) >= 0:
-        raise ValueError(
-            f"{_locate(path, data, position)} contains a NUL character: expected UTF-8 text, this "
-            f"looks like UTF-16 or a binary file. Convert it to UTF-8, or remove the character."
-        )
-    lines = text.split("\n")
-    if lines[-1] == "":
-        lines.pop()
-    return [line.removesuffix("\r") for line in lines]
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            data = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+            where = f"{path}, line {number}"
+            try:
+                text = data.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise ValueError(
+                    f"{where} is not UTF-8 (byte 0x{data[error.start]:02x}, {error.reason}). "
+                    "Convert the file from its encoding, such as LATIN1 or UTF-16, with "
+                    "`iconv -f ENCODING -t UTF-8`, or correct that line."
+                ) from error
+            if "\0" in text:
+                raise ValueError(
+                    f"{where} contains a NUL character: expected UTF-8 text, this looks like "
+                    "UTF-16 or a binary file. Convert it to UTF-8, or remove the character."
+                )
+            text = text.removesuffix("\n").removesuffix("\r")
+            if text or data:
+                yield text
 
 
 def read_parallel(folder, split, source, target):
@@ -169,16 +180,16 @@ def read_tfds(name, split, source, target, data_dir=None):
     return [(example[source].decode(), example[target].decode()) for example in examples]
 
 
-def read_tfds_text(name, split, data_dir=None):
-    """Reads the lines of a set of tensorflow-datasets with a feature `text`, into memory.
+def iterate_tfds_text(name, split, data_dir=None):
+    """Yields the lines of a set of tensorflow-datasets with a feature `text`, as they are read.
 
     Args:
-        name: str, a set with its config, such as `"tiny_shakespeare"`.
+        name: str, a set with its config, such as `"tiny_shakespeare"` or `"lm1b"`.
         split: str, a split of it, such as `"train"` or `"train[:1%]"`.
         data_dir: str. Where TFDS keeps its sets; `None` for `~/tensorflow_datasets`.
 
-    Returns:
-        list of str. An example with several lines gives several.
+    Yields:
+        str. An example with several lines gives several.
 
     Raises:
         ConnectionError: the set is not there and cannot be downloaded.
@@ -187,14 +198,14 @@ def read_tfds_text(name, split, data_dir=None):
     import tensorflow_datasets as tfds
 
     builder = tfds.builder(name, data_dir=data_dir)
-    if not isinstance(builder.info.features.get("text"), tfds.features.Text):
+    features = builder.info.features
+    if "text" not in features or not isinstance(features["text"], tfds.features.Text):
         raise ValueError(
-            f"tfds:{name} is no set of texts: expected the feature text (Text), got "
-            f"{builder.info.features}"
+            f"tfds:{name} is no set of texts: expected the feature text (Text), got {features}"
         )
     download_tfds(builder, name)
-    examples = tfds.as_numpy(builder.as_dataset(split=split))
-    return [line for example in examples for line in example["text"].decode().split("\n")]
+    for example in tfds.as_numpy(builder.as_dataset(split=split)):
+        yield from example["text"].decode().split("\n")
 
 
 def download_tfds(builder, name):
@@ -235,11 +246,6 @@ def _raise_misaligned(paths, texts):
         f"must translate line n of the other; look for a line that was lost, added or split in "
         f"either file."
     )
-
-
-def _locate(path, data, position):
-    number = data.count(b"\n", 0, position) + 1
-    return f"{path}, line {number}"
 
 
 def _quote(line):

@@ -21,7 +21,8 @@ from seqkeras.data.endless import BATCHES_AHEAD, batches_from
 class SegmentBatches:
     """Contiguous segments of long sequences, B streams side by side.
 
-    An epoch reads every stream once, from its start; nothing is shuffled. Which steps a batch holds
+    An epoch reads every stream once, from its start; nothing is shuffled. No array is copied, so
+    they may be files, `np.memmap`, that are larger than the memory. Which steps a batch holds
     depends on its position alone, so a run that knows its epoch and step goes on with the batch
     that it would have had; the carried states that belong to it are in the checkpoint.
     `CarriedStates` sets them to zero where an epoch starts.
@@ -72,11 +73,9 @@ class SegmentBatches:
         steps = len(inputs) // streams
         self.left_out = len(inputs) - streams * steps
         self.steps_per_epoch = -(-steps // segment_length)
-        with tf.device("CPU"):  # where tf.data runs, also on a machine with an accelerator
-            self._inputs, self._targets = (
-                tf.constant(x[: streams * steps].reshape(streams, steps, *x.shape[1:]))
-                for x in (inputs, targets)
-            )
+        self._arrays = [
+            x[: streams * steps].reshape(streams, steps, *x.shape[1:]) for x in (inputs, targets)
+        ]
 
     def dataset(self, epoch=0, step=0):
         """Returns the batches `(x, y)` from a position on, without end.
@@ -99,7 +98,12 @@ class SegmentBatches:
         return steps.map(self._segment).prefetch(BATCHES_AHEAD)
 
     def _segment(self, k):
-        begin = k * self.segment_length
-        end = begin + self.segment_length  # past the end of the streams in the last segment
-        x, y = self._inputs[:, begin:end], self._targets[:, begin:end]
+        def cut(k):
+            begin = k * self.segment_length
+            end = begin + self.segment_length  # past the end of the streams in the last segment
+            return [np.ascontiguousarray(x[:, begin:end]) for x in self._arrays]
+
+        x, y = tf.numpy_function(cut, [k], [tf.as_dtype(x.dtype) for x in self._arrays])
+        for cut_out, whole in zip((x, y), self._arrays, strict=True):
+            cut_out.set_shape([self.streams, None, *whole.shape[2:]])
         return ((x, y) if self.feed_targets else x), y

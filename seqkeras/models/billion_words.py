@@ -105,13 +105,14 @@ class Row(NamedTuple):
         corrections = self.correction * (self.words + p) if self.correction else 0
         return into + self.layers * layer + out + corrections
 
-    def build(self, spellings=None, characters=CHARACTERS, samples=SAMPLES):
+    def build(self, spellings=None, characters=CHARACTERS, samples=SAMPLES, counts=None):
         """Returns the model for `words` words, tokens to logits: see `language_model`.
 
         Args:
             spellings: Integers `(V, L)`, where words are known by their characters.
             characters: int, how many different ones there are.
             samples: int, words that are drawn for each batch in training.
+            counts: V counts of words, by which they are drawn; None: Zipf's law.
         """
         p = self.outgoing
         if (self.inputs or self.outputs) and spellings is None:
@@ -124,7 +125,13 @@ class Row(NamedTuple):
 
             def head(words):
                 return SpelledSoftmaxHead(
-                    words, spellings, network, self.correction, samples=samples, name="head"
+                    words,
+                    spellings,
+                    network,
+                    self.correction,
+                    counts=counts,
+                    samples=samples,
+                    name="head",
                 )
 
         if self.character_lstm:
@@ -143,6 +150,7 @@ class Row(NamedTuple):
             embedding=embedding,
             head=head,
             samples=samples,
+            counts=counts,
         )
 
     def _cell(self, units):

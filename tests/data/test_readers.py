@@ -9,7 +9,15 @@ import warnings
 import pytest
 import tensorflow as tf
 
-from seqkeras.data.readers import available_splits, read_lines, read_parallel, read_tfds, read_tsv
+from seqkeras.data.readers import (
+    available_splits,
+    iterate_lines,
+    iterate_tfds_text,
+    read_lines,
+    read_parallel,
+    read_tfds,
+    read_tsv,
+)
 
 
 def write(folder, **files):
@@ -47,6 +55,15 @@ def test_parallel_files_give_pairs_line_by_line(tmp_path):
 def test_line_ends_and_byte_order_mark(tmp_path, data, lines):
     write(tmp_path, some_txt=data)
     assert read_lines(tmp_path / "some.txt") == lines
+
+
+def test_lines_come_one_by_one(tmp_path):
+    """What stands later in the file, here bytes that are not UTF-8, has not been looked at yet."""
+    write(tmp_path, some_txt=b"a\nb\n\xff\n")
+    lines = iterate_lines(tmp_path / "some.txt")
+    assert [next(lines), next(lines)] == ["a", "b"]
+    with pytest.raises(ValueError, match=r"some\.txt, line 3 is not UTF-8"):
+        next(lines)
 
 
 @pytest.mark.parametrize("inside", list("\v\f\x1c\x1d\x1e\x85\u2028\u2029\r"))
@@ -176,6 +193,31 @@ def test_tfds_translations_are_pairs_in_the_order_of_the_set(tfds):
     with tfds.testing.mock_data(as_dataset_fn=as_dataset):
         pairs = read_tfds("ted_hrlr_translate/pt_to_en", "train[:2]", "pt", "en")
     assert pairs == [("um", "one"), ("chá", "tea\nfor two")]
+
+
+def test_tfds_texts_are_lines_one_by_one(tfds):
+    read = []
+
+    def as_dataset(*_, **__):
+        def texts():
+            for text in ("one", "tea\nfor two", "last"):
+                read.append(text)
+                yield {"text": text}
+
+        spec = {"text": tf.TensorSpec([], tf.string)}
+        return tf.data.Dataset.from_generator(texts, output_signature=spec)
+
+    with tfds.testing.mock_data(as_dataset_fn=as_dataset):
+        lines = iterate_tfds_text("lm1b", "train")
+        assert next(lines) == "one"
+        assert len(read) < 3
+        assert list(lines) == ["tea", "for two", "last"]
+
+
+@pytest.mark.usefixtures("tfds")
+def test_tfds_texts_need_text(tmp_path):
+    with pytest.raises(ValueError, match="tfds:mnist is no set of texts"):
+        next(iterate_tfds_text("mnist", "train", tmp_path))
 
 
 @pytest.mark.usefixtures("tfds")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from pipelines import language_model
-from pipelines.corpora import encode_corpus, read_corpus
+from pipelines.corpora import Corpus, count_ids, encode_corpus, encode_to_file
 from pipelines.language_model_config import PRESETS, Characters, Config, Data, Model, Training
 from pipelines.language_model_count import Count
 from pipelines.language_model_mixture import Mix, hidden_states
@@ -21,6 +22,9 @@ from pipelines.language_model_report import score_stream
 from pipelines.log_lines import make_log
 from pipelines.run_directory import RunDirectory, load_config
 from seqkeras.constants import END
+from seqkeras.data.tokenizers import train_tokenizer
+from seqkeras.models import with_targets
+from seqkeras.models.billion_words import ROWS
 from seqkeras.models.language_model import carry_states
 from seqkeras.serving.versions import load_functions
 from tests.pipelines.commands import run_pipeline
@@ -111,7 +115,12 @@ def test_other_inputs_and_outputs_learn_and_load(model, folder, tmp_path):
     history = language_model.train(config).history
     results = language_model.evaluate(language_model.Evaluate(config.run, ("valid",)))
     assert results["valid"]["perplexity"] < 3  # of 9 tokens
-    assert results["valid"]["perplexity"] == pytest.approx(min(history["val_perplexity"]), rel=0.1)
+    _, model, tokenizer = language_model.load_run(config.run)
+    ids = encode_corpus(Corpus(config.data, "valid", 1), tokenizer)
+    streams = language_model.segments(np.concatenate([[END], ids]), 9, 4).evaluation_dataset()
+    scoring = with_targets(carry_states(model, streams=4))
+    losses = np.concatenate([scoring(list(inputs)) for inputs, _ in streams], axis=1)
+    assert np.exp(losses.mean()) == pytest.approx(min(history["val_perplexity"]), rel=1e-3)
 
 
 def test_a_run_holds_everything(trained):
@@ -221,7 +230,7 @@ def test_segments_can_stand_for_themselves(folder, tmp_path):
     history = language_model.train(config).history
     _, model, tokenizer = language_model.load_run(config.run)
     ids = encode_corpus((folder / "valid.txt").read_text().splitlines(), tokenizer)
-    streams = language_model.segments(ids, 9, 4).evaluation_dataset()
+    streams = language_model.segments(np.concatenate([[END], ids]), 9, 4).evaluation_dataset()
     losses = [
         keras.ops.convert_to_numpy(model.layers[-1](hidden_of(model)(x), targets=y))
         for (x, _), y in streams
@@ -309,7 +318,44 @@ def test_wrong_data_is_told_before_training(data, message, tmp_path):
 def test_blank_text_is_refused(tmp_path):
     (tmp_path / "train.txt").write_text("\n \n")
     with pytest.raises(ValueError, match="expected text in 'train', got blank lines"):
-        read_corpus(Data(path=str(tmp_path)), "train", 1)
+        Corpus(Data(path=str(tmp_path)), "train", 1)
+
+
+def test_ids_are_in_the_file_when_all_are(tmp_path, folder):
+    lines = Corpus(Data(path=str(folder)), "train", 1)
+    tokenizer = train_tokenizer("whitespace", lines, 50)
+    path = tmp_path / "corpus" / "train.int32"
+
+    def torn():
+        yield from itertools.islice(lines, 10)
+        raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        encode_to_file(torn(), tokenizer, path, keep=True)
+    assert not path.exists()
+    wanted = [END, *encode_corpus(list(lines), tokenizer)]
+    stream = encode_to_file(lines, tokenizer, path, keep=True)
+    np.testing.assert_array_equal(stream, wanted)
+    kept = encode_to_file(["the cat"], tokenizer, path, keep=True)
+    np.testing.assert_array_equal(kept, wanted)
+    other = encode_to_file(["the cat"], tokenizer, path, keep=False)
+    assert len(other) == 4
+    assert count_ids(stream[1:], 50).tolist() == np.bincount(wanted[1:], minlength=50).tolist()
+
+
+def test_a_row_of_the_table_is_trained_at_its_sizes(folder, tmp_path):
+    """But with few words."""
+    config = small_config(folder, tmp_path / "run", epochs=1, optimizer="adagrad")
+    config = dataclasses.replace(config, model=Model(row="LSTM-512-512", samples=4))
+    language_model.train(config)
+    _, model, tokenizer = language_model.load_run(config.run)
+    row = ROWS["LSTM-512-512"]._replace(words=tokenizer.vocabulary_size)
+    assert model.count_params() == row.parameters()
+
+
+def test_the_preset_of_the_real_benchmark_is_a_row():
+    config = PRESETS["lm1b"]
+    assert config.data.vocabulary_size == ROWS[config.model.row].words
 
 
 def test_the_log_is_the_same_everywhere():

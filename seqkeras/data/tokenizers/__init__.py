@@ -27,7 +27,7 @@ def train_tokenizer(kind, texts, vocabulary_size, **options):
 
     Args:
         kind: "characters", "words", "whitespace" or "subwords".
-        texts: list of str.
+        texts: Iterable of str, which is read once, some lines at a time.
         vocabulary_size: int. Largest size of the vocabulary, the four special tokens included.
         **options: `lowercase`, and what else the `train` of the kind takes.
 

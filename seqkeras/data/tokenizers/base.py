@@ -54,7 +54,7 @@ class Tokenizer(tf.Module):
         """Returns a tokenizer whose vocabulary is the most frequent tokens of the texts.
 
         Args:
-            texts: list of str.
+            texts: Iterable of str, which is read once, some lines at a time.
             vocabulary_size: int. Largest size, the four special tokens included.
             lowercase: bool. Whether text is lowered first.
 

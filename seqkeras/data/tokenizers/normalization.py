@@ -5,6 +5,8 @@ request letters become lower case. There is no Unicode normal form (NFKC) among 
 ops: text that needs one has to be brought into it before it comes here.
 """
 
+import itertools
+
 import tensorflow as tf
 
 # What Python's `str.split()` splits at: RE2's \s is ASCII only, and \pZ lacks the control codes.
@@ -38,16 +40,15 @@ def normalize_in_batches(texts, lowercase=False, whitespace=WHITESPACE):
             f"Expected a list of texts to train on, got one string of {len(texts)} characters; "
             "pass [text], or text.splitlines()."
         )
-    texts = list(texts)
-    anything = False
-    for first in range(0, len(texts), _LINES_AT_ONCE):
-        lines = tf.constant(texts[first : first + _LINES_AT_ONCE], tf.string)
-        lines = normalize(lines, lowercase, whitespace)
+    texts, read, anything = iter(texts), 0, False
+    while some := list(itertools.islice(texts, _LINES_AT_ONCE)):
+        read += len(some)
+        lines = normalize(tf.constant(some, tf.string), lowercase, whitespace)
         lines = tf.boolean_mask(lines, tf.strings.length(lines) > 0)
         anything = anything or len(lines) > 0
         yield lines
     if not anything:
         raise ValueError(
-            f"Expected texts to train a tokenizer on, got {len(texts)} of which none holds "
+            f"Expected texts to train a tokenizer on, got {read} of which none holds "
             "anything but whitespace; check the file they were read from."
         )

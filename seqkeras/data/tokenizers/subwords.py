@@ -86,7 +86,7 @@ class SubwordTokenizer(Tokenizer):
         """Returns a tokenizer whose pieces sentencepiece learned from the texts.
 
         Args:
-            texts: list of str.
+            texts: Iterable of str, which is read once, some lines at a time.
             vocabulary_size: int. Largest size, the four special tokens included; the result is
                 smaller where the texts do not have as many pieces.
             model_type: "bpe", or "unigram", which takes longer to learn.
