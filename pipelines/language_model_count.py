@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Literal
 
+import numpy as np
+
 from pipelines.corpora import Corpus, encode_corpus, tokenizer_of_run
 from pipelines.language_model_config import Config, Data
 from pipelines.run_directory import RunDirectory, claim_run, load_config
@@ -12,10 +14,11 @@ from seqkeras.models import ngram_language_model
 VARIANCES = (1e6, 5.0, 1.5, 1.0)  # the best on the Penn Treebank's validation split
 
 ESTIMATORS = {
-    "kneser_ney": kneser_ney,
-    "single_kneser_ney": lambda counts: kneser_ney(counts, "single"),
-    "maximum_entropy": lambda counts: maximum_entropy(counts, for_orders(VARIANCES, counts.order)),
-    "sparse_nonnegative": sparse_nonnegative,
+    "kneser_ney": "Kneser-Ney",
+    "single_kneser_ney": "Kneser-Ney of one discount",
+    "maximum_entropy": "maximum entropy",
+    "sparse_nonnegative": "sparse non-negative",
+    "skip_grams": "sparse non-negative, with gaps,",
 }
 
 
@@ -30,7 +33,8 @@ class Count:
     order: int = 5
     """The longest n-grams."""
     estimator: Literal[tuple(ESTIMATORS)] = "kneser_ney"
-    """What makes probabilities of counts; the single discount does with less text."""
+    """What makes probabilities of counts; the single discount does with less text, skip_grams is
+    the sparse non-negative matrix of n-grams with gaps, too."""
     data: Data = dataclasses.field(default_factory=Data)
 
 
@@ -47,15 +51,35 @@ def count(options: Count):
     lines = Corpus(config.data, config.data.train, config.seed)
     tokenizer = tokenizer_of_run(config, run, lines)
     ids = encode_corpus(lines, tokenizer)
-    counts = count_ngrams([ids], options.order, tokenizer.vocabulary_size)
-    sizes = ", ".join(f"{(c > 0).sum():,}" for c in counts.counts)
-    print(f"{len(ids):,} tokens; n-grams of the orders 1 to {options.order}: {sizes}", flush=True)
-    model = ngram_language_model(ESTIMATORS[options.estimator](counts))
+    tables = estimate(options.estimator, ids, options.order, tokenizer.vocabulary_size)
+    model = ngram_language_model(tables)
     model.save(run.model)
-    print(f"model: {run.model}", flush=True)
+    entries = sum(int(np.prod(weight.shape)) for weight in model.weights)
+    print(f"{len(ids):,} tokens, {entries:,} numbers; model: {run.model}", flush=True)
     return model
 
 
-def for_orders(values, order):
+def estimate(name, ids, order, size, discount=None, variances=VARIANCES):
+    """Returns the tables of a model of one stream of ids.
+
+    Args:
+        name: One of `ESTIMATORS`.
+        ids: int array `(N,)`.
+        order: int, of the longest n-grams.
+        size: int, of the vocabulary.
+        discount: float, of Kneser-Ney at every order; None: three for each, estimated.
+        variances: Floats, of the priors of maximum entropy, order by order; the last goes on.
+    """
+    if name in ("sparse_nonnegative", "skip_grams"):
+        return sparse_nonnegative([ids], order, size, gaps=name == "skip_grams")
+    counts = count_ngrams([ids], order, size)
+    if name == "maximum_entropy":
+        return maximum_entropy(counts, _for_orders(variances, order))
+    if name == "single_kneser_ney":
+        return kneser_ney(counts, "single")
+    return kneser_ney(counts, "modified" if discount is None else [discount] * order)
+
+
+def _for_orders(values, order):
     """Returns as many values as there are orders; the last repeats itself."""
     return [values[min(k, len(values) - 1)] for k in range(order)]

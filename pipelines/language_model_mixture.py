@@ -9,19 +9,12 @@ import numpy as np
 
 from pipelines.corpora import Corpus, encode_corpus
 from pipelines.language_model_config import Config
-from pipelines.language_model_count import VARIANCES, for_orders
+from pipelines.language_model_count import ESTIMATORS, VARIANCES, estimate
 from pipelines.language_model_report import hidden_stream, score_stream
 from pipelines.run_directory import RunDirectory, load_config
 from seqkeras.analysis.mixture import fit_mixture_weights, mix, perplexity
 from seqkeras.constants import END
-from seqkeras.counts import (
-    ContinuousCache,
-    UnigramCache,
-    count_ngrams,
-    kneser_ney,
-    maximum_entropy,
-    sparse_nonnegative,
-)
+from seqkeras.counts import ContinuousCache, UnigramCache
 from seqkeras.data.tokenizers import load_tokenizer
 from seqkeras.models.language_model import carry_states
 from seqkeras.models.with_targets import output_layer
@@ -47,6 +40,8 @@ class Mix:
     """Of the priors of their weights, order by order; the last is that of higher orders, too."""
     sparse_nonnegative: tuple[int, ...] = ()
     """Orders of sparse non-negative matrix models of the same n-grams."""
+    skip_grams: tuple[int, ...] = ()
+    """The same, with all skip-grams whose contexts are among the last order - 1 words."""
     caches: tuple[int, ...] = ()
     """Lengths of unigram caches, in tokens."""
     continuous_caches: tuple[int, ...] = ()
@@ -126,26 +121,16 @@ def _asked_with(hidden, cache):
 
 def _count_models(options, ids, size):
     """Returns functions from ids `(N,)` to log-probabilities `(N,)`, by name, of n-gram models."""
-
-    def estimate(counts):
-        wanted = options.discount
-        return kneser_ney(counts, "modified" if wanted is None else [wanted] * counts.order)
-
-    estimators = {
-        "Kneser-Ney": (options.ngrams, estimate),
-        "maximum entropy": (
-            options.maximum_entropy,
-            lambda counts: maximum_entropy(counts, for_orders(options.variances, counts.order)),
-        ),
-        "sparse non-negative": (options.sparse_nonnegative, sparse_nonnegative),
+    orders = {
+        "kneser_ney": options.ngrams,
+        "maximum_entropy": options.maximum_entropy,
+        "sparse_nonnegative": options.sparse_nonnegative,
+        "skip_grams": options.skip_grams,
     }
-    orders = [order for wanted, _ in estimators.values() for order in wanted]
-    if not orders:
-        return {}
-    counts = count_ngrams([ids], max(orders), size)
+    settings = options.discount, options.variances
     return {
-        f"{name} {order}-gram": _scorer(estimate(counts.up_to(order)))
-        for name, (wanted, estimate) in estimators.items()
+        f"{ESTIMATORS[name]} {order}-gram": _scorer(estimate(name, ids, order, size, *settings))
+        for name, wanted in orders.items()
         for order in wanted
     }
 

@@ -29,6 +29,7 @@ from seqkeras.blocks.set_attention import (
     PoolingByMultiheadAttention,
     SetAttentionBlock,
 )
+from seqkeras.blocks.sparse_matrix import SparseMatrix
 from seqkeras.blocks.spelled_embedding import SpelledEmbedding
 from seqkeras.blocks.token_embedding import TokenEmbedding
 from seqkeras.blocks.transformer_layer import TransformerLayer
@@ -125,6 +126,7 @@ __all__ = [
     "SimpleRNNCell",
     "SinusoidalPositions",
     "SoftmaxHead",
+    "SparseMatrix",
     "SpelledEmbedding",
     "SpelledSoftmaxHead",
     "StackedRNNCells",

@@ -12,8 +12,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from seqkeras.constants import PAD, START
-from seqkeras.ops.masks import HIDDEN, both, real_tokens
+from seqkeras.blocks.counted_model import CountedModel, check_sizes, log_of, uniform
+from seqkeras.constants import PAD
 from seqkeras.ops.ngrams import (
     NGramTable,
     ngram_distributions,
@@ -21,13 +21,10 @@ from seqkeras.ops.ngrams import (
     ngram_probabilities,
     successors,
 )
-from seqkeras.ops.require import require
-
-_SMALLEST = 1e-37  # a probability whose logarithm float32 still has
 
 
 @keras.saving.register_keras_serializable(package="seqkeras")
-class NGram(keras.Layer):
+class NGram(CountedModel):
     """Predicts the next token by a table of n-grams; counted, not trained.
 
     It scores like any language model, so it can be mixed with a trained one, exported and served.
@@ -68,26 +65,13 @@ class NGram(keras.Layer):
     """
 
     def __init__(self, vocabulary_size, sizes, **kwargs):
-        super().__init__(**kwargs)
-        smallest = max(PAD, START) + 2
-        if not isinstance(vocabulary_size, int) or vocabulary_size < smallest:
-            raise ValueError(
-                f"vocabulary_size: expected an integer of at least {smallest}, got "
-                f"{vocabulary_size!r}."
-            )
-        for size in sizes:
-            if not isinstance(size, int) or not 0 <= size < 2**31 - 1:
-                raise ValueError(
-                    f"sizes: expected integers from 0 to 2**31 - 2, got {tuple(sizes)}."
-                )
+        super().__init__(vocabulary_size, **kwargs)
+        check_sizes(sizes)
         if any(longer and not shorter for shorter, longer in itertools.pairwise(sizes)):
             raise ValueError(
                 f"sizes: expected no k-grams behind an order that has none, got {tuple(sizes)}."
             )
-        self.vocabulary_size = vocabulary_size
         self.sizes = tuple(sizes)
-        self.supports_masking = True
-        self.supports_jit = keras.backend.backend() != "tensorflow"
 
     @property
     def order(self):
@@ -110,32 +94,20 @@ class NGram(keras.Layer):
         if self.built:
             return
         size = self.vocabulary_size
-        self._unigram = self._table("unigram", (size,), "float32", 1.0 / (size - 2))
+        self._unigram = self._table("unigram", uniform(size))
         self._tables = []
         contexts = size
         for k, count in enumerate(self.sizes, start=2):
             self._tables.append(
                 NGramTable(
-                    self._table(f"begins_{k}", (contexts + 1,), "int32", 0),
-                    self._table(f"words_{k}", (count,), "int32", 0),
-                    self._table(f"shares_{k}", (count,), "float32", 0.0),
-                    self._table(f"backoffs_{k}", (contexts,), "float32", 1.0),
+                    self._table(f"begins_{k}", np.zeros(contexts + 1, "int32")),
+                    self._table(f"words_{k}", np.zeros(count, "int32")),
+                    self._table(f"shares_{k}", np.zeros(count, "float32")),
+                    self._table(f"backoffs_{k}", np.ones(contexts, "float32")),
                 )
             )
             contexts = count
         self.built = True
-
-    def _table(self, name, shape, dtype, value):
-        def initializer(shape, dtype=None):
-            filled = np.full(shape, value, dtype)
-            if name == "unigram":
-                filled[[PAD, START]] = 0.0
-            return filled
-
-        # Under mixed precision bfloat16 would round every probability to 3 digits.
-        return self.add_weight(
-            shape, initializer, dtype=dtype, trainable=False, autocast=False, name=name
-        )
 
     def set_tables(self, tables):
         """Takes over `seqkeras.counts.NGramTables` of this layer's sizes."""
@@ -161,7 +133,7 @@ class NGram(keras.Layer):
         places = [ops.reshape(x, (-1,)) for x in ngram_places(ids, self._tables)]
         p = ngram_distributions(places, self._unigram, self._tables)
         p = ops.reshape(p, (*ops.shape(inputs), self.vocabulary_size))
-        return self._require_range(_log(p), inputs)
+        return self._require_range(log_of(p), inputs)
 
     def score(self, inputs, targets):
         """Returns the log-probability of each target, `(B, T)`, without a tensor `(B, T, V)`.
@@ -180,43 +152,8 @@ class NGram(keras.Layer):
         words = self._in_range(targets)
         places = ngram_places(self._in_range(inputs), self._tables)
         p = ngram_probabilities(places, words, self._unigram, self._tables)
-        scores = ops.where(ops.equal(targets, PAD), 0.0, _log(p))
+        scores = ops.where(ops.equal(targets, PAD), 0.0, log_of(p))
         return self._require_range(scores, inputs, targets)
 
-    def _in_range(self, ids):
-        return ops.clip(ops.cast(ids, "int32"), 0, self.vocabulary_size - 1)
-
-    def _require_range(self, log_probs, *ids):
-        """Returns log_probs, and fails if there are ids out of range."""
-        message = f"{self.name}: expected ids from 0 to {self.vocabulary_size - 1}, got others."
-        for x in ids:
-            fine = ops.all(ops.logical_and(x >= 0, x < self.vocabulary_size))
-            log_probs = require(fine, message, log_probs)
-        return log_probs
-
-    def _check(self, name, ids):
-        dtype = keras.backend.standardize_dtype(ids.dtype)
-        if not keras.backend.is_int_dtype(dtype) or len(ids.shape) != 2:
-            raise ValueError(
-                f"{self.name}: expected integer {name} (B, T), got {dtype} of shape "
-                f"{tuple(ids.shape)}."
-            )
-
-    def compute_mask(self, inputs, mask=None):
-        return both(mask, real_tokens(inputs))
-
-    def compute_output_spec(self, inputs):
-        self._check("inputs", inputs)
-        return keras.KerasTensor((*inputs.shape, self.vocabulary_size), dtype="float32")
-
-    def compute_output_shape(self, inputs_shape):
-        return (*inputs_shape, self.vocabulary_size)
-
     def get_config(self):
-        config = {"vocabulary_size": self.vocabulary_size, "sizes": list(self.sizes)}
-        return {**super().get_config(), **config}
-
-
-def _log(p):
-    """Returns log p, and -1e30 where p is 0."""
-    return ops.where(p > 0.0, ops.log(ops.maximum(p, _SMALLEST)), HIDDEN)
+        return {**super().get_config(), "sizes": list(self.sizes)}

@@ -65,16 +65,6 @@ class NGramCounts:
             begins.append(begins[-1][keys // self.vocabulary_size])
         return tuple(begins)
 
-    def up_to(self, order):
-        """Returns the counts of the orders 1..order.
-
-        Raises:
-            ValueError: for an order that is not among these.
-        """
-        if not 1 <= order <= self.order:
-            raise ValueError(f"order: expected 1 to {self.order}, got {order}")
-        return NGramCounts(self.vocabulary_size, self.keys[: order - 1], self.counts[:order])
-
     def __add__(self, other):
         ours = (self.order, self.vocabulary_size)
         theirs = (other.order, other.vocabulary_size)

@@ -1,16 +1,17 @@
-"""An n-gram model as a `keras.Model` like any other language model."""
+"""A model that is counted as a `keras.Model` like any other language model."""
 
 import keras
 
 from seqkeras.blocks.ngram import NGram
+from seqkeras.blocks.sparse_matrix import SparseMatrix
 
 
 def ngram_language_model(tables):
-    """Builds the language model of n-grams that were counted.
+    """Builds the language model of n-grams or skip-grams that were counted.
 
     Args:
-        tables: `seqkeras.counts.NGramTables`, such as `kneser_ney` returns, of one stream in which
-            END stands between texts.
+        tables: `seqkeras.counts.NGramTables`, such as `kneser_ney` returns, or a
+            `seqkeras.counts.SparseNonNegative`, of one stream in which END stands between texts.
 
     Returns:
         A functional `keras.Model`, tokens `(B, T)` int32 to float32 log-probabilities `(B, T, V)`
@@ -27,4 +28,5 @@ def ngram_language_model(tables):
     TensorShape([1, 2, 6])
     """
     tokens = keras.Input((None,), dtype="int32", name="tokens")
-    return keras.Model(tokens, NGram.from_tables(tables, name="ngram")(tokens), name="ngrams")
+    kind = NGram if hasattr(tables, "levels") else SparseMatrix
+    return keras.Model(tokens, kind.from_tables(tables, name="ngram")(tokens), name="ngrams")

@@ -36,17 +36,6 @@ def test_counts_are_those_of_every_window(order):
         assert found[k - 1] == {gram: grams.count(gram) for gram in set(grams)}
 
 
-def test_lower_orders_are_part_of_the_counts():
-    sequences = [np.array([4, 5, 4, 2]), np.array([5, 2])]
-    whole, part = (count_ngrams(sequences, order, 6) for order in (4, 2))
-    cut = whole.up_to(2)
-    assert cut.order == 2
-    for one, other in zip((*cut.keys, *cut.counts), (*part.keys, *part.counts), strict=True):
-        np.testing.assert_array_equal(one, other)
-    with pytest.raises(ValueError, match="order: expected 1 to 4, got 5"):
-        whole.up_to(5)
-
-
 def test_no_ngram_reaches_into_another_sentence():
     _, pairs, triples = as_dictionaries(count_ngrams([[4, END], [5, 6, END]], 3, V))
     assert pairs == {(START, 4): 1, (4, END): 1, (START, 5): 1, (5, 6): 1, (6, END): 1}

@@ -365,7 +365,7 @@ def test_the_log_is_the_same_everywhere():
 
 
 @pytest.mark.parametrize(
-    "estimator", ["single_kneser_ney", "maximum_entropy", "sparse_nonnegative"]
+    "estimator", ["single_kneser_ney", "maximum_entropy", "sparse_nonnegative", "skip_grams"]
 )
 def test_counted_runs_are_runs(trained, tmp_path, estimator):
     """They are evaluated, mixed and exported as trained ones are."""
