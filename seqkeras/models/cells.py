@@ -18,6 +18,7 @@ from seqkeras.cells.zoneout import ZoneoutCell
 
 CELLS = {
     "simple_rnn": SimpleRNNCell,
+    "sigmoid_rnn": lambda units: SimpleRNNCell(units, activation="sigmoid"),
     "elman": lambda units: ElmanCell(
         units, "sigmoid", output_units=units, output_activation="tanh"
     ),
