@@ -10,6 +10,7 @@ others to the text at hand. Most tokens are not in it, so alone it is no languag
 import numpy as np
 
 from seqkeras.constants import PAD, START
+from seqkeras.counts.ngrams import checked_ids
 
 
 class UnigramCache:
@@ -47,7 +48,7 @@ class UnigramCache:
         Raises:
             ValueError: for ids outside of the vocabulary, PAD or START.
         """
-        ids = checked_stream(ids, self.vocabulary_size)
+        ids = checked_ids(ids, self.vocabulary_size)
         size = len(ids)
         places = np.arange(size)
         # (word, place) as one number: the occurrences of a word stand side by side, in order.
@@ -62,7 +63,7 @@ class UnigramCache:
 
     def distribution(self, history):
         """Returns the probability of every next id, float64 `(V,)`, after a stream `(N,)`."""
-        recent = checked_stream(history, self.vocabulary_size)[-self.window :]
+        recent = checked_ids(history, self.vocabulary_size)[-self.window :]
         if len(recent):
             return np.bincount(recent, minlength=self.vocabulary_size) / len(recent)
         return first_distribution(self.vocabulary_size)
@@ -73,15 +74,3 @@ def first_distribution(vocabulary_size):
     p = np.full(vocabulary_size, 1.0 / (vocabulary_size - 2))
     p[[PAD, START]] = 0.0
     return p
-
-
-def checked_stream(ids, vocabulary_size):
-    """Returns ids as int64 `(N,)`; raises ValueError for what no stream may hold."""
-    ids = np.asarray(ids, np.int64)
-    wrong = (ids < 0) | (ids >= vocabulary_size) | (ids == PAD) | (ids == START)
-    if ids.ndim != 1 or wrong.any():
-        raise ValueError(
-            f"expected ids (N,) from 0 to {vocabulary_size - 1} without PAD ({PAD}) and START "
-            f"({START}), got shape {ids.shape}, {ids[wrong][:1].tolist()} among them"
-        )
-    return ids

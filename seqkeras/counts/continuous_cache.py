@@ -9,7 +9,8 @@ with nothing to train. theta = 0 gives `UnigramCache`.
 
 import numpy as np
 
-from seqkeras.counts.cache import checked_stream, first_distribution
+from seqkeras.counts.cache import first_distribution
+from seqkeras.counts.ngrams import checked_ids
 
 _BLOCK = 256  # positions worked out at once, each against the K before it
 
@@ -90,7 +91,7 @@ class ContinuousCache:
         return weights / np.maximum(weights.sum(axis=1, keepdims=True), np.finfo(float).tiny)
 
     def _checked(self, ids, hidden):
-        ids, hidden = checked_stream(ids, self.vocabulary_size), np.asarray(hidden)
+        ids, hidden = checked_ids(ids, self.vocabulary_size), np.asarray(hidden)
         if hidden.ndim != 2 or len(hidden) != len(ids):
             raise ValueError(
                 f"hidden: expected a state for each of {len(ids)} tokens, (N, H), got "

@@ -135,24 +135,30 @@ def join_with_starts(sequences, vocabulary_size):
     """Returns all ids in one int64 array, a START before each sequence.
 
     Raises:
-        ValueError: for a sequence that is not of one axis, for ids that are no integers, or that no
-            sequence may hold.
+        ValueError: as `checked_ids`, for one of the sequences.
     """
     rows = []
     for index, sequence in enumerate(sequences):
-        row = np.asarray(sequence)
-        if row.ndim != 1 or (row.size and not np.issubdtype(row.dtype, np.integer)):
-            raise ValueError(
-                f"sequence {index}: expected integer ids (T,), got {row.dtype} of shape {row.shape}"
-            )
-        rows += [np.array([START]), row.astype(np.int64)]
-    ids = np.concatenate(rows) if rows else np.zeros(0, np.int64)
-    tokens = np.concatenate(rows[1::2]) if rows else ids
-    wrong = (tokens < 0) | (tokens >= vocabulary_size) | (tokens == PAD) | (tokens == START)
+        rows += [np.array([START]), checked_ids(sequence, vocabulary_size, f"sequence {index}")]
+    return np.concatenate(rows) if rows else np.zeros(0, np.int64)
+
+
+def checked_ids(ids, vocabulary_size, name="ids"):
+    """Returns ids as int64 `(N,)`.
+
+    Raises:
+        ValueError: for ids that are not of one axis, are no integers, or that no text may hold:
+            outside of 0..V-1, PAD, START.
+    """
+    ids = np.asarray(ids)
+    if ids.ndim != 1 or (ids.size and not np.issubdtype(ids.dtype, np.integer)):
+        raise ValueError(f"{name}: expected integer ids (N,), got {ids.dtype} of shape {ids.shape}")
+    ids = ids.astype(np.int64)
+    wrong = (ids < 0) | (ids >= vocabulary_size) | (ids == PAD) | (ids == START)
     if wrong.any():
         raise ValueError(
-            f"expected ids from 0 to {vocabulary_size - 1} without PAD ({PAD}) and START ({START}),"
-            f" which stands before every sequence unasked; got {int(tokens[wrong][0])}"
+            f"{name}: expected ids from 0 to {vocabulary_size - 1} without PAD ({PAD}) and START "
+            f"({START}), which stands before every sequence unasked; got {int(ids[wrong][0])}"
         )
     return ids
 

@@ -80,9 +80,7 @@ class SoftmaxHead(VocabularyHead):
 
     def build(self, inputs_shape, targets_shape=None):
         del targets_shape
-        if self.readout is not None:
-            self.readout.build(inputs_shape)
-        dim = self.readout_units or inputs_shape[-1]
+        dim = self._build_readout(inputs_shape)
         if self.tied_to is None:
             self.own_table = self.add_weight(
                 (self.vocabulary_size, dim), "glorot_uniform", name="table"
@@ -99,6 +97,12 @@ class SoftmaxHead(VocabularyHead):
         if self.use_bias and self.bias is None:
             shape = (self.vocabulary_size,)
             self.bias = self.add_weight(shape, self._bias_initializer(), name="bias")
+
+    def _build_readout(self, inputs_shape):
+        """Builds the readout; returns the size of what enters the last matmul."""
+        if self.readout is not None:
+            self.readout.build(inputs_shape)
+        return self.readout_units or inputs_shape[-1]
 
     @property
     def table(self):

@@ -59,9 +59,7 @@ class SpelledSoftmaxHead(SampledSoftmaxHead):
 
     def build(self, inputs_shape, targets_shape=None):
         del targets_shape
-        if self.readout is not None:
-            self.readout.build(inputs_shape)
-        dim = self.readout_units or inputs_shape[-1]
+        dim = self._build_readout(inputs_shape)
         if not self.network.built:
             self.network.build((None, self.spellings.shape[1]))
             self.network.built = True
