@@ -147,8 +147,32 @@ _PTB = Data(
     segment_length=20,
 )
 
+_KIM = Config(
+    data=dataclasses.replace(_PTB, segment_length=35),
+    training=Training(
+        epochs=25,
+        optimizer="sgd",
+        learning_rate=35.0,
+        hold_epochs=14,
+        decay=0.5,
+        clip_norm=5.0 / 35.0,
+    ),
+)
+
 PRESETS = {
     "builtin": _BUILTIN,
+    # Kim et al. 2016 (arXiv:1508.06615), table 2: the small model of characters, and that of words
+    # of as many parameters. There the rate falls when validation says so, here after 14 epochs.
+    "ptb-characters": dataclasses.replace(
+        _KIM,
+        run="runs/ptb-characters",
+        model=Model(units=300, layers=2, dropout=0.5, inputs="characters"),
+    ),
+    "ptb-words": dataclasses.replace(
+        _KIM,
+        run="runs/ptb-words",
+        model=Model(embedding_dim=200, units=200, layers=2, dropout=0.5),
+    ),
     # Zaremba et al. 2014 (arXiv:1409.2329), the non-regularised LSTM: rate 1, halved in each epoch
     # after the fourth, norm clipped at 5, for losses summed over 20 steps.
     "ptb-small": Config(
