@@ -1,12 +1,11 @@
 """Where the language-model pipeline finds its text: generated, in files, or in TFDS.
 
-Text is read line by line and its ids are kept in a file, so that a corpus may be larger than the
-memory.
+Text is read line by line; the ids that a model is trained on are kept in a file, so that this
+corpus may be larger than the memory. What counts n-grams, or evaluates, has all of a split there.
 """
 
 import functools
 import itertools
-import os
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from pipelines.run_directory import RunDirectory
 from seqkeras.constants import END
 from seqkeras.data.readers import iterate_lines, iterate_tfds_text
 from seqkeras.data.tokenizers import load_tokenizer, train_tokenizer
+from seqkeras.training.checkpoints import write_atomically
 
 _LINES_AT_ONCE = 4096  # bounds the memory that a tokenizer takes at a time
 _IDS_AT_ONCE = 2**22
@@ -100,15 +100,18 @@ def encode_to_file(lines, tokenizer, path, keep):
 
     Returns:
         Read-only int32 `np.memmap` `(1 + N,)`.
+
+    Raises:
+        OSError: if it cannot be written; there is no part of a file then.
     """
+
+    def write(file):
+        file.write(np.array([END], np.int32).tobytes())
+        for ids in _encoded(lines, tokenizer):
+            file.write(ids.tobytes())
+
     if not (keep and path.exists()):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
-            np.array([END], np.int32).tofile(file)
-            for ids in _encoded(lines, tokenizer):
-                ids.tofile(file)
-        os.replace(part, path)
+        write_atomically(path, write)
     return np.memmap(path, np.int32, mode="r")
 
 

@@ -17,6 +17,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,6 +85,8 @@ class Datasets(NamedTuple):
 def make_datasets(config):
     """Reads, encodes, cuts into streams; writes the tokenizer into the run, or reads it there."""
     data, run = config.data, RunDirectory(config.run)
+    if not config.resume:  # ids of another start, which may have had another vocabulary
+        shutil.rmtree(run.corpus, ignore_errors=True)
     corpora = {name: Corpus(data, name, config.seed) for name in (data.train, data.validation)}
     tokenizer = tokenizer_of_run(config, run, corpora[data.train])
     size = tokenizer.vocabulary_size
@@ -101,7 +104,7 @@ def make_datasets(config):
     )
     streams = segments(validation, data.segment_length, data.streams)
     order = config.model.ngrams
-    ngrams = count_ngrams([train[1:]], order, size) if order else None
+    ngrams = None if order is None else count_ngrams([train[1:]], order, size)
     return Datasets(tokenizer, batches, streams.evaluation_dataset(), counts, ngrams)
 
 
@@ -119,6 +122,17 @@ def segments(stream, length, streams):
     return SegmentBatches(stream[:-1], stream[1:], length, streams, feed_targets=True)
 
 
+def check_model(settings):
+    """Raises ValueError for settings that do not go together."""
+    if settings.ngrams is None:
+        return
+    if settings.ngrams < 2 or settings.head != "softmax" or settings.row:
+        raise ValueError(
+            "--model.ngrams: expected an order of at least 2, --model.head softmax and no "
+            f"--model.row, got {settings.ngrams}, {settings.head!r} and {settings.row!r}."
+        )
+
+
 def build_model(config, vocabulary, counts=None, ngrams=None):
     """Returns the untrained `keras.Model`, tokens to logits.
 
@@ -129,9 +143,11 @@ def build_model(config, vocabulary, counts=None, ngrams=None):
         ngrams: `NGramCounts` of the training split, for the softmax, or None.
     """
     settings = config.model
-    spellings, alphabet = spell(vocabulary, max_length=settings.characters.max_length)
-    if settings.row:
-        row = ROWS[settings.row]._replace(words=len(vocabulary))
+    row = ROWS[settings.row]._replace(words=len(vocabulary)) if settings.row else None
+    spellings, alphabet = None, ()
+    if row.inputs if row else "character" in settings.inputs + settings.head:
+        spellings, alphabet = spell(vocabulary, max_length=settings.characters.max_length)
+    if row:
         return row.build(spellings, len(alphabet) + RESERVED, settings.samples, counts)
     embedding, head = None, settings.head
     if settings.inputs == "characters":
@@ -168,6 +184,7 @@ def build_model(config, vocabulary, counts=None, ngrams=None):
         head,
         settings.variational_dropout,
         ngrams,
+        settings.ngram_slots,
         counts=counts,
         samples=settings.samples,
     )
@@ -189,6 +206,7 @@ def train(config: Config):
 
 
 def _train(config, run):
+    check_model(config.model)
     claim_run(run, config)
     seed_run(config)
     datasets = make_datasets(config)
@@ -329,7 +347,7 @@ def export(options: Export):
         "with a text.",
         trained_on=f"{source}, split {data.train!r}. Mind the licence of the data.",
         metrics=metrics or {"not evaluated": "run `evaluate` before `export`"},
-        settings={**dataclasses.asdict(config.model), "tokenizer": data.tokenizer},
+        settings={**_described(config.model), "tokenizer": data.tokenizer},
         answers="`log_probabilities` holds one number for each of the `tokens`, END (`</s>`) "
         "included, and `perplexity` is exp of minus their mean. Each text is read by itself. "
         "The signature `generate` goes on with `text`; `seed` fixes how.",
@@ -351,6 +369,13 @@ def export(options: Export):
     )
     print(f"exported and verified: {path}", flush=True)
     return path
+
+
+def _described(settings):
+    """Returns the settings of a model that were read, as a dict."""
+    if settings.row:
+        return {"row": settings.row, "samples": settings.samples}
+    return dataclasses.asdict(settings)
 
 
 COMMANDS = {

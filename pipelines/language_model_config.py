@@ -88,6 +88,8 @@ class Model:
     ngrams: int | None = None
     """Order of the n-grams of the training split that have weights in a softmax, too, beside the
     last layer's: a maximum-entropy model trained together with the network."""
+    ngram_slots: int | None = None
+    """They share so many weights, by a hash; None: each has its own."""
     samples: int = 1024
     """Words that a sampled output layer draws for a batch."""
     correction_dim: int | None = 128
@@ -187,12 +189,13 @@ PRESETS = {
             uniform_weights=0.1,
         ),
     ),
-    # Jozefowicz et al. 2016 (arXiv:1602.02410), sections 4.1 and 4.2, the third row of the table.
+    # Jozefowicz et al. 2016 (arXiv:1602.02410), sections 4.1 and 4.2, the third LSTM of the table.
     "lm1b": Config(
         run="runs/lm1b",
         data=Data(
             path="tfds:lm1b",
-            validation="test[:2%]",
+            train="train[10000:]",
+            validation="train[:10000]",
             tests=("test",),
             tokenizer="whitespace",
             vocabulary_size=793_471,

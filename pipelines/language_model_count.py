@@ -69,7 +69,12 @@ def estimate(name, ids, order, size, discount=None, variances=VARIANCES):
         size: int, of the vocabulary.
         discount: float, of Kneser-Ney at every order; None: three for each, estimated.
         variances: Floats, of the priors of maximum entropy, order by order; the last goes on.
+
+    Raises:
+        ValueError: for another name.
     """
+    if name not in ESTIMATORS:
+        raise ValueError(f"name: expected one of {list(ESTIMATORS)}, got {name!r}.")
     if name in ("sparse_nonnegative", "skip_grams"):
         return sparse_nonnegative([ids], order, size, gaps=name == "skip_grams")
     counts = count_ngrams([ids], order, size)

@@ -53,8 +53,8 @@ class CarriedContext(keras.Layer):
         for state in self.states:
             state.assign(ops.full_like(state, PAD))
 
-    def compute_output_shape(self, inputs_shape):
-        return self.layer.compute_output_shape(inputs_shape)
+    def compute_output_spec(self, inputs):
+        return self.layer.compute_output_spec(inputs)
 
 
 def _padding(shape, dtype=None):

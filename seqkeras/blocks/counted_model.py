@@ -1,7 +1,6 @@
 """What language models that are counted have in common as layers."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from seqkeras.constants import PAD, START
@@ -76,13 +75,6 @@ class CountedModel(keras.Layer):
 
     def get_config(self):
         return {**super().get_config(), "vocabulary_size": self.vocabulary_size}
-
-
-def uniform(size):
-    """Returns a probability for each word that can be, float32 `(V,)`; 0 for PAD and START."""
-    p = np.full(size, 1.0 / (size - 2), "float32")
-    p[[PAD, START]] = 0.0
-    return p
 
 
 def check_sizes(sizes):

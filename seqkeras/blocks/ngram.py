@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from seqkeras.blocks.counted_model import CountedModel, check_sizes, log_of, uniform
+from seqkeras.blocks.counted_model import CountedModel, check_sizes, log_of
 from seqkeras.constants import PAD
 from seqkeras.ops.ngrams import (
     NGramTable,
@@ -21,6 +21,7 @@ from seqkeras.ops.ngrams import (
     ngram_probabilities,
     successors,
 )
+from seqkeras.ops.uniform_words import uniform_words
 
 
 @keras.saving.register_keras_serializable(package="seqkeras")
@@ -94,7 +95,7 @@ class NGram(CountedModel):
         if self.built:
             return
         size = self.vocabulary_size
-        self._unigram = self._table("unigram", uniform(size))
+        self._unigram = self._table("unigram", uniform_words(size).astype("float32"))
         self._tables = []
         contexts = size
         for k, count in enumerate(self.sizes, start=2):

@@ -22,6 +22,8 @@ class RecentTokens(keras.Layer):
     Returns:
         int32 `(B, T, L)`: at position t the ids t - L + 1 to t, PAD where there are none.
 
+    Masking: a mask is passed on; without one what is PAD is not masked.
+
     Raises:
         ValueError: for a length below 1, and inputs that are no integers `(B, T)`.
 
@@ -37,6 +39,7 @@ class RecentTokens(keras.Layer):
         if not isinstance(length, int) or length < 1:
             raise ValueError(f"length: expected a positive integer, got {length!r}.")
         self.length = length
+        self.supports_masking = True
 
     @property
     def context_length(self):

@@ -14,9 +14,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from seqkeras.blocks.counted_model import CountedModel, check_sizes, log_of, uniform
+from seqkeras.blocks.counted_model import CountedModel, check_sizes, log_of
 from seqkeras.constants import PAD
 from seqkeras.ops.ngrams import Successors, add_to_successors, find_successors, successors
+from seqkeras.ops.uniform_words import uniform_words
 
 
 class _Feature(NamedTuple):
@@ -92,7 +93,7 @@ class SparseMatrix(CountedModel):
     def build(self, inputs_shape=None):
         if self.built:
             return
-        self._base = self._table("base", uniform(self.vocabulary_size))
+        self._base = self._table("base", uniform_words(self.vocabulary_size).astype("float32"))
         self._features = []
         for distances, sizes in self.kinds:
             name = "_".join(map(str, distances))

@@ -9,8 +9,8 @@ others to the text at hand. Most tokens are not in it, so alone it is no languag
 
 import numpy as np
 
-from seqkeras.constants import PAD, START
 from seqkeras.counts.ngrams import checked_ids
+from seqkeras.ops.uniform_words import uniform_words
 
 
 class UnigramCache:
@@ -66,11 +66,4 @@ class UnigramCache:
         recent = checked_ids(history, self.vocabulary_size)[-self.window :]
         if len(recent):
             return np.bincount(recent, minlength=self.vocabulary_size) / len(recent)
-        return first_distribution(self.vocabulary_size)
-
-
-def first_distribution(vocabulary_size):
-    """Returns what a cache gives before the first token, float64 `(V,)`: all as likely."""
-    p = np.full(vocabulary_size, 1.0 / (vocabulary_size - 2))
-    p[[PAD, START]] = 0.0
-    return p
+        return uniform_words(self.vocabulary_size)

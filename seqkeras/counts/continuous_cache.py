@@ -9,8 +9,8 @@ with nothing to train. theta = 0 gives `UnigramCache`.
 
 import numpy as np
 
-from seqkeras.counts.cache import first_distribution
 from seqkeras.counts.ngrams import checked_ids
+from seqkeras.ops.uniform_words import uniform_words
 
 _BLOCK = 256  # positions worked out at once, each against the K before it
 
@@ -77,7 +77,7 @@ class ContinuousCache:
         history, _ = self._checked(history, hidden[:-1])
         count = len(history)
         if not count:
-            return first_distribution(self.vocabulary_size)
+            return uniform_words(self.vocabulary_size)
         (weights,) = self._weights(hidden, count, count + 1, 0)
         return np.bincount(history, weights[:-1], minlength=self.vocabulary_size)
 

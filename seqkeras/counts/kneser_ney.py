@@ -18,8 +18,8 @@ import dataclasses
 
 import numpy as np
 
-from seqkeras.constants import PAD, START
 from seqkeras.counts.tables import Level, NGramTables, frozen
+from seqkeras.ops.uniform_words import uniform_words
 
 ESTIMATES = ("modified", "single")
 
@@ -60,10 +60,8 @@ def kneser_ney(counts, discounts="modified"):
     adjusted = _adjusted_counts(counts)
     discounts = _discounts(adjusted, discounts)
     size = counts.vocabulary_size
-    possible = np.ones(size)
-    possible[[PAD, START]] = 0.0
     removed = _removed(adjusted[0], discounts[0])
-    kept = adjusted[0] - removed + removed.sum() * possible / possible.sum()
+    kept = adjusted[0] - removed + removed.sum() * uniform_words(size)
     levels = []
     for k in range(2, counts.order + 1):
         keys, c = counts.keys[k - 2], adjusted[k - 1]

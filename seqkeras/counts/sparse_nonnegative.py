@@ -24,6 +24,7 @@ from seqkeras.counts.ngrams import find_keys, join_with_starts
 from seqkeras.counts.skip_grams import SkipGram, count_skip_grams, find_contexts, skip_grams
 from seqkeras.counts.tables import frozen
 from seqkeras.ops.hashing import hashed
+from seqkeras.ops.uniform_words import uniform_words
 
 _BUCKETS = 32  # of the binary logarithms of counts
 _SLOTS = 2**16  # of the hash, for the contexts of one kind
@@ -137,8 +138,9 @@ def sparse_nonnegative(
     if not (ids != START).any():
         raise ValueError("sequences: expected at least one token to count, got none")
     counted = [count_skip_grams(ids, kind, vocabulary_size) for kind in kinds]
+    counted = [counts for counts in counted if len(counts.counts)]  # text may be too short for some
     parts = [_part(counts, ids, vocabulary_size) for counts in counted]
-    theta = _Adjustments(len(kinds), vocabulary_size)
+    theta = _Adjustments(len(parts), vocabulary_size)
     seen = [_left_out(part) for part in parts]
     tokens = float((ids != START).sum())
     optimizer = keras.optimizers.Adam(learning_rate)
@@ -270,9 +272,7 @@ def _left_out_loss(parts, seen, theta, size):
 
 def _matrix(counted, parts, theta, size):
     """Returns the `SparseNonNegative` of all counts."""
-    possible = np.ones(size)
-    possible[[PAD, START]] = 0.0
-    base = float(theta.of_every_word()) * possible / possible.sum()
+    base = float(theta.of_every_word()) * uniform_words(size)
     features = []
     for index, (counts, part) in enumerate(zip(counted, parts, strict=True)):
         seen = _seen(part, part.counts, part.totals)

@@ -21,10 +21,10 @@ from seqkeras.data.endless import BATCHES_AHEAD, batches_from
 class SegmentBatches:
     """Contiguous segments of long sequences, B streams side by side.
 
-    An epoch reads every stream once, from its start; nothing is shuffled. No array is copied, so
-    they may be files, `np.memmap`, that are larger than the memory. Which steps a batch holds
+    An epoch reads every stream once, from its start; nothing is shuffled. Which steps a batch holds
     depends on its position alone, so a run that knows its epoch and step goes on with the batch
-    that it would have had; the carried states that belong to it are in the checkpoint.
+    that it would have had; the carried states that belong to it are in the checkpoint. Contiguous
+    arrays are not copied: an `np.memmap` may be larger than the memory.
     `CarriedStates` sets them to zero where an epoch starts.
 
     Args:

@@ -9,15 +9,19 @@ al. 2011, "Strategies for training large scale neural network language models" (
 There every n-gram that could be has a weight, by a hash; here those that occurred have one.
 """
 
+import functools
+
 import keras
 import numpy as np
 from keras import ops
 
 from seqkeras.heads.softmax import SoftmaxHead
 from seqkeras.ops.crossentropy import masked_crossentropy
-from seqkeras.ops.hashing import hashed
 from seqkeras.ops.masks import real_tokens, zero_masked
 from seqkeras.ops.ngrams import Successors, add_to_successors, ngram_places, successors
+from seqkeras.ops.require import require
+
+_MULTIPLIER = np.int32(-1640531527)  # 2^32 / golden ratio, as int32, which wraps around
 
 
 @keras.saving.register_keras_serializable(package="seqkeras")
@@ -31,7 +35,7 @@ class MaximumEntropyHead(SoftmaxHead):
     Args:
         vocabulary_size: int > 0. V.
         sizes: Ints, how many k-grams there are of each order k = 2..n.
-        slots: int or None. All k-grams share so many weights, by a hash of their place; None: each
+        slots: int or None. All n-grams share so many weights, by a hash of their place; None: each
             has its own.
         Others as in `SoftmaxHead`.
 
@@ -46,7 +50,8 @@ class MaximumEntropyHead(SoftmaxHead):
 
     Raises:
         ValueError: as `SoftmaxHead`; for no order, sizes that are negative or slots below 1; where
-            `recent` does not fit the inputs.
+            `recent` does not fit the inputs. Ids out of range fail when the graph runs, as
+            `seqkeras.ops.require` says.
 
     Example:
 
@@ -82,22 +87,13 @@ class MaximumEntropyHead(SoftmaxHead):
     def build(self, inputs_shape, targets_shape=None, recent_shape=None):
         del recent_shape
         super().build(inputs_shape, targets_shape)
-        self._successors, self._features, self._slots = [], [], []
-        if self.slots is not None:
-            shared = self._ngram_weights("", self.slots)
+        self._successors, self._features = [], []
+        shared = None if self.slots is None else self._ngram_weights("", self.slots)
         contexts = self.vocabulary_size
         for k, size in enumerate(self.sizes, start=2):
-            begins, words = (
-                self._table(f"begins_{k}", contexts + 1),
-                self._table(f"words_{k}", size),
-            )
-            self._successors.append(Successors(begins, words))
-            if self.slots is None:
-                self._features.append(self._ngram_weights(f"_{k}", size))
-                self._slots.append(None)
-            else:
-                self._features.append(shared)
-                self._slots.append(self._table(f"slots_{k}", size))
+            begins = self._table(f"begins_{k}", contexts + 1)
+            self._successors.append(Successors(begins, self._table(f"words_{k}", size)))
+            self._features.append(self._ngram_weights(f"_{k}", size) if shared is None else shared)
             contexts = size
         if self._ngrams is not None:
             self._set_ngrams(self._ngrams)
@@ -107,18 +103,16 @@ class MaximumEntropyHead(SoftmaxHead):
         return self.add_weight((size,), "zeros", dtype="int32", trainable=False, name=name)
 
     def _ngram_weights(self, name, size):
-        # Under mixed precision bfloat16 would round every weight to 3 digits.
-        return self.add_weight((size,), "zeros", autocast=False, name=f"ngram_weights{name}")
+        # As the logits are: bfloat16 would round every weight to 3 digits.
+        options = {"dtype": "float32", "autocast": False}
+        return self.add_weight((size,), "zeros", name=f"ngram_weights{name}", **options)
 
     def _set_ngrams(self, counts):
         contexts = self.vocabulary_size
-        for k, (keys, ours) in enumerate(zip(counts.keys, self._successors, strict=True), start=2):
+        for keys, ours in zip(counts.keys, self._successors, strict=True):
             found = successors(keys, contexts, self.vocabulary_size)
             ours.begins.assign(found.begins)
             ours.words.assign(found.words)
-            if self.slots is not None:
-                places = hashed(np.arange(len(keys)) * len(self.sizes) + k - 2, self.slots)
-                self._slots[k - 2].assign(places.astype("int32"))
             contexts = len(keys)
 
     @property
@@ -137,22 +131,35 @@ class MaximumEntropyHead(SoftmaxHead):
 
     def _check(self, inputs, recent):
         expected = (*inputs.shape[:-1], len(self.sizes))
-        got = None if recent is None else tuple(recent.shape)
-        if got is None or len(got) != len(expected) or got[-1] != expected[-1]:
+        got = () if recent is None else tuple(recent.shape)
+        fits = len(got) == len(expected) and all(
+            None in sizes or len(set(sizes)) == 1 for sizes in zip(got, expected, strict=True)
+        )
+        if not fits or not keras.backend.is_int_dtype(recent.dtype):
+            dtype = None if recent is None else keras.backend.standardize_dtype(recent.dtype)
+            got = None if recent is None else f"{dtype} of shape {got}"
             raise ValueError(
-                f"{self.name}: expected recent of shape {expected}, the tokens before the next, "
-                f"got {got}. RecentTokens({len(self.sizes)}) makes them."
+                f"{self.name}: expected recent, integers of shape {expected}, the tokens before "
+                f"the next, got {got}. RecentTokens({len(self.sizes)}) makes them."
             )
 
     def _with_ngrams(self, logits, recent):
         """Returns the logits `(..., V)` plus the weights of the n-grams after `recent`."""
-        windows = ops.reshape(ops.cast(recent, "int32"), (-1, len(self.sizes)))
-        places = ngram_places(windows, self._successors[:-1])
+        ids = ops.reshape(ops.cast(recent, "int32"), (-1, len(self.sizes)))
+        fine = ops.all(ops.logical_and(ids >= 0, ids < self.vocabulary_size))
+        ids = ops.clip(ids, 0, self.vocabulary_size - 1)
+        places = ngram_places(ids, self._successors[:-1])
         rows = ops.reshape(logits, (-1, self.vocabulary_size))
-        parts = zip(places, self._successors, self._features, self._slots, strict=True)
-        for contexts, table, weights, slots in parts:
-            rows = add_to_successors(rows, contexts[:, -1], table, weights, slots)
-        return ops.reshape(rows, ops.shape(logits))
+        parts = zip(places, self._successors, self._features, strict=True)
+        for k, (contexts, table, weights) in enumerate(parts):
+            at = None if self.slots is None else functools.partial(self._slot, k)
+            rows = add_to_successors(rows, contexts[:, -1], table, weights, at)
+        message = f"{self.name}: expected ids from 0 to {self.vocabulary_size - 1}, got others."
+        return require(fine, message, ops.reshape(rows, ops.shape(logits)))
+
+    def _slot(self, k, places):
+        """Returns the slots of k-grams, int32: a multiplicative hash of their places."""
+        return ops.mod((places * len(self.sizes) + k) * _MULTIPLIER, self.slots)
 
     def compute_output_spec(
         self, inputs, targets=None, label_smoothing=0.0, training=False, recent=None

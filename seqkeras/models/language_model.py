@@ -35,7 +35,9 @@ def language_model(
     head="softmax",
     variational_dropout=False,
     ngrams=None,
-    **head_options,
+    ngram_slots=None,
+    counts=None,
+    samples=1024,
 ):
     """Builds a recurrent language model.
 
@@ -60,7 +62,8 @@ def language_model(
         ngrams: `seqkeras.counts.NGramCounts` of one stream in which END stands between texts, whose
             n-grams have weights in the softmax beside the hidden state, see `MaximumEntropyHead`;
             or None.
-        head_options: `counts` and `samples` of `make_head`.
+        ngram_slots: `slots` of the same.
+        counts, samples: As for `make_head`.
 
     Returns:
         A functional `keras.Model`, tokens `(B, T)` int32 to float32 logits `(B, T, V)` of the token
@@ -69,7 +72,8 @@ def language_model(
 
     Raises:
         ValueError: for no layer, an unknown cell or head, an embedding or a head that has no matrix
-            to tie, n-grams beside another head than a softmax.
+            to tie, n-grams beside another head than a softmax, of an order below 2 or of another
+            vocabulary.
 
     Example:
 
@@ -82,8 +86,8 @@ def language_model(
         raise ValueError(f"layers: expected at least 1, got {layers}.")
     if tied_output and embedding is not None:
         raise ValueError("tied_output: expected embedding=None, whose table is the output matrix.")
-    if ngrams is not None and head != "softmax":
-        raise ValueError(f"head: expected 'softmax' beside n-grams, got {head!r}.")
+    if ngrams is not None:
+        _check_ngrams(ngrams, vocabulary_size, head)
 
     # layers
     embedding = embedding or TokenEmbedding(vocabulary_size, embedding_dim)
@@ -95,9 +99,11 @@ def language_model(
     noise_shape = (None, 1, None) if variational_dropout else None
     tied_to = embedding if tied_output else None
     if ngrams is None:
-        output = make_head(head, vocabulary_size, tied_to, **head_options)
+        output = make_head(head, vocabulary_size, tied_to, counts, samples)
     else:
-        output = MaximumEntropyHead.from_counts(ngrams, tied_to=tied_to, name="head")
+        output = MaximumEntropyHead.from_counts(
+            ngrams, slots=ngram_slots, tied_to=tied_to, name="head"
+        )
 
     # functional model
     tokens = keras.Input((None,), dtype="int32", name="tokens")
@@ -110,6 +116,18 @@ def language_model(
     else:
         logits = output(x, recent=RecentTokens(ngrams.order - 1, name="recent")(tokens))
     return keras.Model(tokens, logits, name="language_model")
+
+
+def _check_ngrams(ngrams, vocabulary_size, head):
+    """Raises ValueError for n-grams that cannot be part of the softmax."""
+    if head != "softmax":
+        got = repr(head) if isinstance(head, str) else "a function"
+        raise ValueError(f"head: expected 'softmax' beside n-grams, got {got}.")
+    if ngrams.order < 2 or ngrams.vocabulary_size != vocabulary_size:
+        raise ValueError(
+            f"ngrams: expected an order of at least 2 and {vocabulary_size} words, got the order "
+            f"{ngrams.order} and {ngrams.vocabulary_size} words."
+        )
 
 
 def carry_states(model, streams):

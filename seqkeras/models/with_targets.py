@@ -66,5 +66,6 @@ def output_layer(model):
     """
     layer, node, _ = model.output._keras_history
     arguments = layer._inbound_nodes[node].arguments
-    (inputs,) = arguments.args
-    return layer, inputs, dict(arguments.kwargs)
+    options = dict(arguments.kwargs)
+    inputs = arguments.args[0] if arguments.args else options.pop("inputs")
+    return layer, inputs, options

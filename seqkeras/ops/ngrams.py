@@ -139,7 +139,7 @@ def add_to_successors(x, contexts, table, entries, at=None):
         contexts: int32 `(N,)`, places of (k-1)-grams, or -1.
         table: `Successors` or `NGramTable` of order k.
         entries: Float tensor or variable `(E,)`, of x's dtype.
-        at: int32 `(M_k,)`, which entry each k-gram has; None: that at its place.
+        at: Function from places of k-grams, int32, to those of their entries; None: the same.
 
     Returns:
         x plus the entries, `(N, V)`.
@@ -148,7 +148,6 @@ def add_to_successors(x, contexts, table, entries, at=None):
         return x
     rows, size = ops.shape(x)
     words = ops.convert_to_tensor(table.words)
-    at = None if at is None else ops.convert_to_tensor(at)
     run = _at_once if keras.backend.backend() == "tensorflow" else _in_parts
 
     def over_successors(function, start):
@@ -156,7 +155,7 @@ def add_to_successors(x, contexts, table, entries, at=None):
 
         def of_items(row, place, real):
             cells = row * size + ops.take(words, place)
-            return function(cells, place if at is None else ops.take(at, place), real)
+            return function(cells, place if at is None else at(place), real)
 
         return run(of_items, start, contexts, table)
 

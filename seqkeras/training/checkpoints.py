@@ -138,7 +138,10 @@ def read_checkpoint(path, groups=()):
 
 
 def write_atomically(path, write):
-    """Calls write(file) on a temporary file, makes it durable, and renames it to `path`."""
+    """Calls write(file) on a temporary file, makes it durable, and renames it to `path`.
+
+    `write` calls `file.write`, which notices a full disk; NumPy's `tofile` does not always.
+    """
     path = pathlib.Path(path)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -149,14 +152,15 @@ def write_atomically(path, write):
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        kept = "the previous checkpoint is intact" if path.exists() else "there is none yet"
+        kept = "the previous file is intact" if path.exists() else "there is none yet"
         raise OSError(
             error.errno,
-            f"Could not write checkpoint {path}: {error.strerror}; {kept}. "
+            f"Could not write {path}: {error.strerror or error}; {kept}. "
             "Free space or choose another directory, then resume",
         ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()  # there only if something went wrong
     _sync_folder(path.parent)
 
 

@@ -1,10 +1,11 @@
+import keras
 import numpy as np
 import pytest
 from keras import ops
 
 from seqkeras.constants import PAD
 from seqkeras.layers import RecentTokens
-from tests.contract import check_layer_contract
+from tests.contract import MaskProbe, check_layer_contract
 
 IDS = np.array([[5, 6, 7, 8], [4, 4, 5, 0], [9, 3, 3, 9]], "int32")
 
@@ -23,6 +24,23 @@ def test_every_position_has_the_tokens_up_to_it(length):
 @pytest.mark.covers("RecentTokens", kind="contract")
 def test_contract():
     check_layer_contract(lambda: RecentTokens(3), {"inputs": IDS}, parameters=0)
+
+
+class Masked(keras.layers.Layer):
+    """Ids as they are, with a mask that is False at PAD."""
+
+    def call(self, ids):
+        return ids
+
+    def compute_mask(self, ids, mask=None):
+        return ids != PAD
+
+
+def test_a_mask_is_passed_on():
+    tokens = keras.Input((None,), dtype="int32")
+    recent = RecentTokens(2)(Masked()(tokens))
+    model = keras.Model(tokens, MaskProbe()(recent))
+    np.testing.assert_array_equal(ops.convert_to_numpy(model(IDS)), IDS != PAD)
 
 
 def test_nothing_and_one_token():

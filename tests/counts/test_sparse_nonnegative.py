@@ -10,6 +10,7 @@ from seqkeras.counts import sparse_nonnegative
 from seqkeras.counts.ngrams import join_with_starts
 from seqkeras.counts.skip_grams import count_skip_grams, skip_grams
 from seqkeras.counts.sparse_nonnegative import _Adjustments, _left_out, _left_out_loss, _part
+from seqkeras.ops.hashing import hashed
 from tests.counts.checks import check_distributions
 from tests.counts.exact_kneser_ney import toy_corpus
 
@@ -37,8 +38,9 @@ def contexts_of(history, kinds):
 class Naive:
     """The model with weights by kind and bucket, in plain Python."""
 
-    def __init__(self, corpus, kinds, by_kind, by_bucket):
+    def __init__(self, corpus, kinds, by_kind, by_bucket, by_context, by_word):
         self.kinds, self.by_kind, self.by_bucket = kinds, by_kind, by_bucket
+        self.by_context, self.by_word = by_context, by_word
         self.counts, self.totals = {}, {}
         for sentence in corpus:
             for t, word in enumerate(sentence):
@@ -47,11 +49,20 @@ class Naive:
                     self.counts[key] = self.counts.get(key, 0) + 1
                     self.totals[context] = self.totals.get(context, 0) + 1
 
-    def entry(self, index, count, total):
+    def place(self, context):
+        """Where a context stands among those of its kind, in the order of their words."""
+        index, words = context
+        if len(words) < 2:
+            return words[0] if words else 0
+        return sorted(w for i, w in self.totals if i == index).index(words)
+
+    def entry(self, context, word, count, total):
         if not count or not total:
             return 0.0
+        index = context[0]
         adjustment = self.by_kind[1 + index] + self.by_bucket[index][bucket(count), bucket(total)]
-        return np.exp(adjustment) * count / total
+        adjustment += self.by_context[index][hashed(self.place(context), 2**16)]
+        return np.exp(adjustment + self.by_word[index][word]) * count / total
 
     def distribution(self, history, left_out=None):
         p = {w: np.exp(self.by_kind[0]) / len(WORDS) for w in WORDS}
@@ -60,7 +71,7 @@ class Naive:
             total = self.totals.get(context, 0) - out
             for w in WORDS:
                 count = self.counts.get((context, w), 0) - (out and w == left_out)
-                p[w] += self.entry(context[0], count, total)
+                p[w] += self.entry(context, w, count, total)
         return np.array([p[w] for w in WORDS]) / sum(p.values())
 
 
@@ -70,16 +81,17 @@ def bucket(count):
 
 def some_weights(kinds):
     rng = np.random.default_rng(3)
+    shapes = (32, 32), (2**16,), (V,)
     by_kind = rng.normal(0, 0.5, 1 + len(kinds)).astype("float32")
-    return by_kind, rng.normal(0, 0.5, (len(kinds), 32, 32)).astype("float32")
+    others = [rng.normal(0, 0.5, (len(kinds), *s)).astype("float32") for s in shapes]
+    return by_kind, *others
 
 
 def adjusted(kinds):
     """`_Adjustments` that are `some_weights`."""
     theta = _Adjustments(len(kinds), V)
-    by_kind, by_bucket = some_weights(kinds)
-    theta.variables[0].assign(by_kind)
-    theta.variables[1].assign(by_bucket.reshape(len(kinds), -1))
+    for variable, values in zip(theta.variables, some_weights(kinds), strict=True):
+        variable.assign(values.reshape(variable.shape))
     return theta
 
 
@@ -117,12 +129,20 @@ def test_the_tables_are_the_matrix(order, gaps, monkeypatch):
 def test_without_adjustments_it_is_the_mean_of_relative_frequencies(gaps):
     kinds = skip_grams(3, gaps)
     model = sparse_nonnegative(CORPUS, 3, V, gaps, steps=0)
-    naive = Naive(CORPUS, kinds, np.zeros(9), np.zeros((9, 32, 32)))
+    naive = Naive(CORPUS, kinds, *(0 * weights for weights in some_weights(kinds)))
     for history in HISTORIES:
         seen = [c for c in contexts_of(history, kinds) if c in naive.totals]
         rows = [[naive.counts.get((c, w), 0) / naive.totals[c] for w in WORDS] for c in seen]
         expected = np.mean([[1 / len(WORDS)] * len(WORDS), *rows], axis=0)
         np.testing.assert_allclose(model.distribution(history)[2:], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("corpus", [[[4]], [[4, 5, 2], [4, 2]]])
+def test_text_that_is_shorter_than_the_order(corpus, gaps):
+    model = sparse_nonnegative(corpus, 6, V, gaps, steps=2)
+    check_distributions(model)
+    assert np.isfinite(model.log_probs(corpus)).all()
 
 
 def test_learning_helps_on_text_that_was_not_counted():

@@ -64,6 +64,15 @@ def test_the_batch_size_is_known_before_a_batch_is():
     assert [spec.shape.as_list() for spec in dataset.element_spec] == [[2, None]] * 2
 
 
+def test_a_file_is_read_where_it_is(tmp_path):
+    IDS.tofile(tmp_path / "ids")
+    stream = np.memmap(tmp_path / "ids", IDS.dtype, mode="r")
+    batches = SegmentBatches(stream[:-1], stream[1:], segment_length=4, streams=2)
+    assert all(np.shares_memory(array, stream) for array in batches._arrays)
+    in_memory = SegmentBatches(IDS[:-1], IDS[1:], segment_length=4, streams=2)
+    assert_same_batches(take(batches.dataset(), 5), take(in_memory.dataset(), 5))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -7,6 +7,7 @@ from keras import ops
 
 from seqkeras.constants import END, START
 from seqkeras.counts import count_ngrams
+from seqkeras.layers import SoftmaxHead
 from seqkeras.models import language_model, with_targets
 from seqkeras.models.language_model import LanguageModelSteps, carry_states
 from seqkeras.training.losses import TokenCrossentropy
@@ -78,6 +79,13 @@ def test_network_and_ngrams_learn_together():
         assert not np.array_equal(old, ops.convert_to_numpy(new)), new.path
 
 
-def test_ngrams_go_with_a_softmax_only():
+def test_what_does_not_go_together_is_told():
+    pairs = count_ngrams([STREAM], 2, V)
     with pytest.raises(ValueError, match="head: expected 'softmax' beside n-grams, got 'adaptive'"):
-        language_model(V, head="adaptive", ngrams=count_ngrams([STREAM], 2, V))
+        language_model(V, head="adaptive", ngrams=pairs)
+    with pytest.raises(ValueError, match="head: expected 'softmax' beside n-grams, got a function"):
+        language_model(V, head=SoftmaxHead, ngrams=pairs)
+    with pytest.raises(ValueError, match="at least 2 and 50 words, got the order 2 and 9 words"):
+        language_model(50, ngrams=pairs)
+    with pytest.raises(ValueError, match="at least 2 and 9 words, got the order 1 and 9 words"):
+        language_model(V, ngrams=count_ngrams([STREAM], 1, V))

@@ -56,6 +56,12 @@ def test_full_softmax_and_what_comes_near_it_in_training(head):
         assert not np.array_equal(*twice)
 
 
+def test_a_head_may_be_called_by_keyword():
+    hidden = keras.Input((None, 4))
+    model = with_targets(keras.Model(hidden, SoftmaxHead(V)(inputs=hidden)))
+    assert model([np.ones((2, 4, 4), "float32"), TARGETS]).shape == (2, 4)
+
+
 @pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("head", [name for name in HEADS if name != "adaptive"])

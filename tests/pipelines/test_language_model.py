@@ -2,9 +2,9 @@
 
 import dataclasses
 import functools
-import itertools
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -326,13 +326,14 @@ def test_ids_are_in_the_file_when_all_are(tmp_path, folder):
     tokenizer = train_tokenizer("whitespace", lines, 50)
     path = tmp_path / "corpus" / "train.int32"
 
-    def torn():
-        yield from itertools.islice(lines, 10)
-        raise OSError("No space left on device")
-
-    with pytest.raises(OSError, match="No space left"):
-        encode_to_file(torn(), tokenizer, path, keep=True)
-    assert not path.exists()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))  # a disk with 4 KiB left
+    try:
+        with pytest.raises(OSError, match=r"Could not write .*train\.int32: File too large.*Free"):
+            encode_to_file(lines, tokenizer, path, keep=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not any(path.parent.iterdir())
     wanted = [END, *encode_corpus(list(lines), tokenizer)]
     stream = encode_to_file(lines, tokenizer, path, keep=True)
     np.testing.assert_array_equal(stream, wanted)
@@ -353,9 +354,40 @@ def test_a_row_of_the_table_is_trained_at_its_sizes(folder, tmp_path):
     assert model.count_params() == row.parameters()
 
 
-def test_the_preset_of_the_real_benchmark_is_a_row():
+def test_the_preset_of_the_real_benchmark():
     config = PRESETS["lm1b"]
     assert config.data.vocabulary_size == ROWS[config.model.row].words
+    begin = config.data.train.removeprefix("train[").removesuffix(":]")
+    assert config.data.validation == f"train[:{begin}]"  # no line of it is trained on, or a test's
+
+
+def test_a_new_start_does_not_read_the_ids_of_another(folder, tmp_path):
+    config = small_config(folder, tmp_path / "run")
+    stale = RunDirectory(config.run).corpus / "train.int32"
+    stale.parent.mkdir(parents=True)
+    np.full(500, 77, "int32").tofile(stale)
+    datasets = language_model.make_datasets(config)
+    assert datasets.counts.sum() == 1800
+    resumed = language_model.make_datasets(dataclasses.replace(config, resume=True))
+    np.testing.assert_array_equal(resumed.counts, datasets.counts)
+
+
+@pytest.mark.parametrize(
+    "model", [Model(ngrams=1), Model(ngrams=3, head="huffman"), Model(ngrams=2, row="LSTM-512-512")]
+)
+def test_ngrams_are_refused_before_anything_is_read(model, tmp_path):
+    config = Config(run=str(tmp_path / "run"), data=Data(path="/nowhere"), model=model)
+    with pytest.raises(ValueError, match="--model.ngrams: expected an order of at least 2"):
+        language_model.train(config)
+
+
+def test_a_network_with_ngrams_is_exported(folder, tmp_path):
+    config = small_config(folder, tmp_path / "run", epochs=1)
+    model = Model(cell="gru", units=8, embedding_dim=8, ngrams=3, ngram_slots=50)
+    language_model.train(dataclasses.replace(config, model=model))
+    output = str(tmp_path / "saved_models" / "both")
+    path = language_model.export(language_model.Export(config.run, output, max_tokens=8))
+    assert set(load_functions(path)) == {"serving_default", "generate"}
 
 
 def test_the_log_is_the_same_everywhere():

@@ -204,7 +204,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_rubbish(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))  # a disk with 4 KiB left
     try:
-        with pytest.raises(OSError, match="previous checkpoint is intact.*Free space"):
+        with pytest.raises(OSError, match="previous file is intact.*Free space"):
             save_checkpoint(path, dense(30_000), STATE)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
