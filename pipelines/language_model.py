@@ -248,9 +248,8 @@ def start_weights(config, model):
     if config.training.uniform_weights is not None and not config.init_from:
         limit = config.training.uniform_weights
         draw = keras.initializers.RandomUniform(-limit, limit, keras.random.SeedGenerator())
-        ngrams = getattr(model.layers[-1], "ngram_weights", [])  # those of n-grams start from 0
         for weight in model.trainable_variables:
-            if not any(weight is other for other in ngrams):
+            if not any(weight is other for other in model.layers[-1].own_start):
                 weight.assign(draw(weight.shape))
 
 

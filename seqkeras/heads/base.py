@@ -53,6 +53,11 @@ class VocabularyHead(keras.Layer):
         self.vocabulary_size = vocabulary_size
         self.supports_masking = True
 
+    @property
+    def own_start(self):
+        """List of the variables whose first values mean something, whatever others start from."""
+        return []
+
     def call(self, inputs, targets=None, label_smoothing=0.0, training=False):
         if targets is None:
             return self._logits(self._hidden(inputs, training))

@@ -120,6 +120,10 @@ class MaximumEntropyHead(SoftmaxHead):
         """List of variables, the weights theta of the n-grams, all 0 in the beginning."""
         return self._features[:1] if self.slots is not None else list(self._features)
 
+    @property
+    def own_start(self):
+        return self.ngram_weights
+
     def call(self, inputs, targets=None, label_smoothing=0.0, training=False, recent=None):
         self._check(inputs, recent)
         if targets is None:

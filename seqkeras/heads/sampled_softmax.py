@@ -98,6 +98,11 @@ class SampledSoftmaxHead(SoftmaxHead):
             return keras.initializers.Constant(-np.log(self.vocabulary_size))
         return super()._bias_initializer()
 
+    @property
+    def own_start(self):
+        bias = getattr(self, "bias", None)  # vectors that are made of characters have none
+        return [bias] if self.objective == "nce" and bias is not None else []
+
     def draw(self):
         """Returns the ids `(k,)` of sampled words."""
         uniform = keras.random.uniform((2, self.samples), seed=self.sampling_seed)

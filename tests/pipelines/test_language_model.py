@@ -22,6 +22,7 @@ from pipelines.language_model_report import score_stream
 from pipelines.log_lines import make_log
 from pipelines.run_directory import RunDirectory, load_config
 from seqkeras.constants import END
+from seqkeras.counts import count_ngrams
 from seqkeras.data.tokenizers import train_tokenizer
 from seqkeras.models import with_targets
 from seqkeras.models.billion_words import ROWS
@@ -207,6 +208,19 @@ def test_uniform_weights_are_uniform(folder, tmp_path):
         assert np.abs(weight).max() <= 0.1
         assert len(np.unique(weight)) > 1
     assert np.abs(np.concatenate([w.ravel() for w in model.get_weights()])).max() > 0.099
+
+
+@pytest.mark.parametrize(
+    ("model", "value"), [(Model(head="nce"), -np.log(500)), (Model(ngrams=2), 0.0)]
+)
+def test_what_starts_from_a_value_of_its_own_keeps_it(model, value, folder, tmp_path):
+    """The bias of NCE is that of words as likely as each other, weights of n-grams are 0."""
+    config = dataclasses.replace(small_config(folder, tmp_path, uniform_weights=0.1), model=model)
+    ngrams = count_ngrams([np.arange(3, 400)], 2, 500) if model.ngrams else None
+    model = language_model.build_model(config, WORDS, ngrams=ngrams)
+    language_model.start_weights(config, model)
+    (kept,) = model.layers[-1].own_start
+    np.testing.assert_allclose(kept, np.full(kept.shape, value), rtol=1e-6)
 
 
 def test_resumed_ends_where_an_uninterrupted_run_does(trained, folder, tmp_path):
