@@ -35,7 +35,12 @@ def hidden_stream(model, ids):
         model: As in `score_stream`, without its output layer.
         ids: int32 array `(N,)`.
     """
-    return _over_stream(model, ids, lambda inputs, _: model(inputs, training=False))
+
+    def hidden(inputs, targets):
+        del targets
+        return model(inputs, training=False)
+
+    return _over_stream(model, ids, hidden)
 
 
 def _over_stream(model, ids, function):
