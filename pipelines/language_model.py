@@ -213,10 +213,8 @@ def _train(config, run):
     settings = config.training
     vocabulary = datasets.tokenizer.vocabulary
     trained = build_model(config, vocabulary, datasets.counts, datasets.ngrams)
-    print(
-        f"{config.model.row or config.model.cell}: {trained.count_params():,} parameters",
-        flush=True,
-    )
+    parameters = sum(int(np.prod(weight.shape)) for weight in trained.trainable_weights)
+    print(f"{config.model.row or config.model.cell}: {parameters:,} parameters", flush=True)
     start_weights(config, trained)
     carrying = carry_states(trained, config.data.streams) if config.data.carried_states else trained
     model = models.with_targets(carrying)
