@@ -93,15 +93,19 @@ class SampledSoftmaxHead(SoftmaxHead):
     smooths = False
 
     def _bias_initializer(self):
-        # NCE takes exp(s) for p(w | h) itself: it begins with V words that are equally likely.
-        if self.objective == "nce":
-            return keras.initializers.Constant(-np.log(self.vocabulary_size))
-        return super()._bias_initializer()
+        # Where each score is judged by itself, one that starts from 0 is far off: NCE takes exp(s)
+        # for p(w | h), and begins with V words that are equally likely; negative sampling takes it
+        # for p(w | h) / (k q_w), and begins with p = q.
+        starts = {"nce": self.vocabulary_size, "negative": self.samples}
+        if self.objective not in starts:
+            return super()._bias_initializer()
+        return keras.initializers.Constant(-np.log(starts[self.objective]))
 
     @property
     def own_start(self):
         bias = getattr(self, "bias", None)  # vectors that are made of characters have none
-        return [bias] if self.objective == "nce" and bias is not None else []
+        judged_alone = self.objective in ("nce", "negative")
+        return [bias] if judged_alone and bias is not None else []
 
     def draw(self):
         """Returns the ids `(k,)` of sampled words."""

@@ -187,6 +187,19 @@ def test_evaluation_is_the_full_softmax(objective):
     np.testing.assert_allclose(losses, exact, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("objective", ["nce", "negative"])
+def test_scores_that_are_judged_alone_start_where_they_belong(objective):
+    """From words that are all as likely, and from the words' shares; no loss is far from 0."""
+    head = SampledSoftmaxHead(V, objective, 50, COUNTS, seed=1)
+    zeros = np.zeros((2, H), "float32")
+    p = ops.convert_to_numpy(ops.softmax(head(zeros)))
+    np.testing.assert_allclose(
+        p, [shares() if objective == "negative" else np.full(V, 1 / V)] * 2, rtol=1e-4
+    )
+    losses = ops.convert_to_numpy(head(zeros, targets=np.array([3, 5]), training=True))
+    assert (losses < 10).all()
+
+
 def test_a_tied_head_trains_the_embedding():
     embedding = TokenEmbedding(V, H)
     head = SampledSoftmaxHead(V, samples=4, tied_to=embedding, seed=1)

@@ -211,10 +211,14 @@ def test_uniform_weights_are_uniform(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("model", "value"), [(Model(head="nce"), -np.log(500)), (Model(ngrams=2), 0.0)]
+    ("model", "value"),
+    [
+        (Model(head="nce"), -np.log(500)),
+        (Model(head="negative", samples=20), -np.log(20)),
+        (Model(ngrams=2), 0.0),
+    ],
 )
 def test_what_starts_from_a_value_of_its_own_keeps_it(model, value, folder, tmp_path):
-    """The bias of NCE is that of words as likely as each other, weights of n-grams are 0."""
     config = dataclasses.replace(small_config(folder, tmp_path, uniform_weights=0.1), model=model)
     ngrams = count_ngrams([np.arange(3, 400)], 2, 500) if model.ngrams else None
     model = language_model.build_model(config, WORDS, ngrams=ngrams)
