@@ -36,7 +36,7 @@ demo: $(VENV)/.runtime  ## train on generated dates, evaluate, export, translate
 	printf '%s\n' 'Monday, May 3, 2021' '3. Mai 2021' '3 mai 2021' '2021年5月3日' \
 	    | $(TRANSLATION) predict --saved-model $(EXPORT)
 
-test: $(VENV)/.development  ## the tests: ten to twelve minutes on 2 cores
+test: $(VENV)/.development  ## the tests: twelve to fifteen minutes on 2 cores
 	$(PYTEST) -m "not slow"
 
 # On JAX: all of the numerics, and every layer's contract and oracle. The other tests of layers also
