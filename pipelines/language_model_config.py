@@ -189,7 +189,7 @@ PRESETS = {
             uniform_weights=0.1,
         ),
     ),
-    # Jozefowicz et al. 2016 (arXiv:1602.02410), sections 4.1 and 4.2, the third LSTM of the table.
+    # Jozefowicz et al. 2016 (arXiv:1602.02410), the third LSTM of table 1.
     "lm1b": Config(
         run="runs/lm1b",
         data=Data(

@@ -3,8 +3,6 @@
 import dataclasses
 from typing import Literal
 
-import numpy as np
-
 from pipelines.corpora import Corpus, encode_corpus, tokenizer_of_run
 from pipelines.language_model_config import Config, Data
 from pipelines.run_directory import RunDirectory, claim_run, load_config
@@ -54,8 +52,7 @@ def count(options: Count):
     tables = estimate(options.estimator, ids, options.order, tokenizer.vocabulary_size)
     model = ngram_language_model(tables)
     model.save(run.model)
-    entries = sum(int(np.prod(weight.shape)) for weight in model.weights)
-    print(f"{len(ids):,} tokens, {entries:,} numbers; model: {run.model}", flush=True)
+    print(f"{len(ids):,} tokens, {model.count_params():,} numbers; model: {run.model}", flush=True)
     return model
 
 

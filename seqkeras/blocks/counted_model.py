@@ -5,7 +5,7 @@ from keras import ops
 
 from seqkeras.constants import PAD, START
 from seqkeras.ops.masks import HIDDEN, both, real_tokens
-from seqkeras.ops.require import require
+from seqkeras.ops.require import ids_in_range, require_ids
 
 _SMALLEST = 1e-37  # a probability whose logarithm float32 still has
 
@@ -45,15 +45,11 @@ class CountedModel(keras.Layer):
         )
 
     def _in_range(self, ids):
-        return ops.clip(ops.cast(ids, "int32"), 0, self.vocabulary_size - 1)
+        return ids_in_range(ids, self.vocabulary_size)
 
     def _require_range(self, log_probs, *ids):
         """Returns log_probs, and fails if there are ids out of range."""
-        message = f"{self.name}: expected ids from 0 to {self.vocabulary_size - 1}, got others."
-        for x in ids:
-            fine = ops.all(ops.logical_and(x >= 0, x < self.vocabulary_size))
-            log_probs = require(fine, message, log_probs)
-        return log_probs
+        return require_ids(self.name, self.vocabulary_size, log_probs, *ids)
 
     def _check(self, name, ids):
         dtype = keras.backend.standardize_dtype(ids.dtype)

@@ -16,10 +16,10 @@ from seqkeras.blocks.counted_model import CountedModel, check_sizes, log_of
 from seqkeras.constants import PAD
 from seqkeras.ops.ngrams import (
     NGramTable,
+    assign_successors,
     ngram_distributions,
     ngram_places,
     ngram_probabilities,
-    successors,
 )
 from seqkeras.ops.uniform_words import uniform_words
 
@@ -121,10 +121,9 @@ class NGram(CountedModel):
             )
         self.build()
         self._unigram.assign(tables.unigram.astype("float32"))
+        keys = [level.keys for level in tables.levels]
+        assign_successors(self._tables, keys, self.vocabulary_size)
         for ours, level in zip(self._tables, tables.levels, strict=True):
-            found = successors(level.keys, len(level.backoffs), self.vocabulary_size)
-            ours.begins.assign(found.begins)
-            ours.words.assign(found.words)
             ours.shares.assign(level.shares.astype("float32"))
             ours.backoffs.assign(level.backoffs.astype("float32"))
 

@@ -6,7 +6,7 @@ h_t = w_(t-n+1) .. w_t
 import keras
 from keras import ops
 
-from seqkeras.constants import PAD
+from seqkeras.ops.ngrams import tokens_before
 
 
 @keras.saving.register_keras_serializable(package="seqkeras")
@@ -48,11 +48,8 @@ class RecentTokens(keras.Layer):
 
     def call(self, inputs):
         self._check(inputs)
-        ids = ops.pad(
-            ops.cast(inputs, "int32"), [[0, 0], [self.length - 1, 0]], constant_values=PAD
-        )
-        steps = ops.shape(inputs)[1]
-        return ops.stack([ids[:, i : i + steps] for i in range(self.length)], axis=-1)
+        ids = ops.cast(inputs, "int32")
+        return ops.stack([tokens_before(ids, d) for d in range(self.length, 0, -1)], axis=-1)
 
     def _check(self, inputs):
         if not keras.backend.is_int_dtype(inputs.dtype) or len(inputs.shape) != 2:

@@ -15,8 +15,14 @@ import numpy as np
 from keras import ops
 
 from seqkeras.blocks.counted_model import CountedModel, check_sizes, log_of
-from seqkeras.constants import PAD
-from seqkeras.ops.ngrams import Successors, add_to_successors, find_successors, successors
+from seqkeras.ops.ngrams import (
+    Successors,
+    add_to_successors,
+    assign_successors,
+    entries_at,
+    find_successors,
+    tokens_before,
+)
 from seqkeras.ops.uniform_words import uniform_words
 
 
@@ -80,12 +86,7 @@ class SparseMatrix(CountedModel):
         layer.build()
         layer._base.assign(tables.base.astype("float32"))
         for ours, feature in zip(layer._features, tables.features, strict=True):
-            contexts = tables.vocabulary_size
-            for table, keys in zip(ours.tree, feature.keys, strict=True):
-                found = successors(keys, contexts, tables.vocabulary_size)
-                table.begins.assign(found.begins)
-                table.words.assign(found.words)
-                contexts = len(keys)
+            assign_successors(ours.tree, feature.keys, tables.vocabulary_size)
             ours.entries.assign(feature.entries.astype("float32"))
             ours.totals.assign(feature.totals.astype("float32"))
         return layer
@@ -115,12 +116,12 @@ class SparseMatrix(CountedModel):
         above = ops.tile(ops.expand_dims(base, 0), (ops.size(ids), 1))
         below = ops.sum(base)
         for (distances, _), feature in zip(self.kinds, self._features, strict=True):
-            contexts = _before(ids, distances[0])
+            contexts = tokens_before(ids, distances[0])
             for distance, table in zip(distances[1:], feature.tree, strict=False):
-                contexts = find_successors(contexts, _before(ids, distance), table)
+                contexts = find_successors(contexts, tokens_before(ids, distance), table)
             contexts = ops.reshape(contexts, (-1,))
             above = add_to_successors(above, contexts, feature.tree[-1], feature.entries)
-            below = below + _totals(feature.totals, contexts)
+            below = below + entries_at(feature.totals, contexts, 0.0)
         p = above / ops.expand_dims(below, -1)
         p = ops.reshape(p, (*ops.shape(inputs), self.vocabulary_size))
         return self._require_range(log_of(p), inputs)
@@ -128,19 +129,3 @@ class SparseMatrix(CountedModel):
     def get_config(self):
         kinds = [[list(distances), list(sizes)] for distances, sizes in self.kinds]
         return {**super().get_config(), "kinds": kinds}
-
-
-def _before(ids, distance):
-    """Returns the id so far before the next one, at every position of `(B, T)`."""
-    shift = distance - 1
-    if not shift:
-        return ids
-    ids = ops.pad(ids, [[0, 0], [shift, 0]], constant_values=PAD)
-    return ids[:, : ops.shape(ids)[1] - shift]
-
-
-def _totals(totals, contexts):
-    """Returns R of each context, 0 for one that is not there."""
-    if totals.shape[0] == 0:
-        return ops.zeros_like(contexts, totals.dtype)
-    return ops.where(contexts >= 0, ops.take(totals, ops.maximum(contexts, 0)), 0.0)

@@ -26,8 +26,8 @@ import numpy as np
 from keras import ops
 
 from seqkeras.constants import PAD, START
+from seqkeras.counts.hashing import hashed
 from seqkeras.counts.tables import Level, NGramTables, frozen
-from seqkeras.ops.hashing import hashed
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

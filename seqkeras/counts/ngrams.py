@@ -114,9 +114,7 @@ def count_ngrams(sequences, order, vocabulary_size):
     """
     if order < 1:
         raise ValueError(f"order: expected at least 1, got {order}")
-    ids = join_with_starts(sequences, vocabulary_size)
-    if not (ids != START).any():
-        raise ValueError("sequences: expected at least one token to count, got none")
+    ids = join_to_count(sequences, vocabulary_size)
     counts = [np.bincount(ids[ids != START], minlength=vocabulary_size)]
     keys = []
     nodes = ids
@@ -141,6 +139,14 @@ def join_with_starts(sequences, vocabulary_size):
     for index, sequence in enumerate(sequences):
         rows += [np.array([START]), checked_ids(sequence, vocabulary_size, f"sequence {index}")]
     return np.concatenate(rows) if rows else np.zeros(0, np.int64)
+
+
+def join_to_count(sequences, vocabulary_size):
+    """Returns what `join_with_starts` does; raises ValueError if there is no token at all, too."""
+    ids = join_with_starts(sequences, vocabulary_size)
+    if not (ids != START).any():
+        raise ValueError("sequences: expected at least one token to count, got none")
+    return ids
 
 
 def checked_ids(ids, vocabulary_size, name="ids"):

@@ -1,5 +1,5 @@
 """Skip-grams: n-grams with a gap in their context; Shazeer, Pelemans & Chelba 2015
-(arXiv:1412.1454), section 2.
+(arXiv:1412.1454).
 
     (r, s, a):    w_(t-a-s-r) .. w_(t-a-s-1)    s words    w_(t-a) .. w_(t-1)    then  w_t
 
@@ -128,6 +128,4 @@ def _has_context(ids, kind):
     """Returns whether the context of each id lies in its sequence, START included."""
     at = np.arange(len(ids))
     starts = np.maximum.accumulate(np.where(ids == START, at, 0))
-    # START itself is predicted by nothing, so its own context, which is not its sequence's, is
-    # never asked for.
     return at - max(kind.distances, default=0) >= starts

@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seqkeras.constants import PAD, START
-from seqkeras.counts.ngrams import find_keys, join_with_starts
+from seqkeras.counts.hashing import hashed
+from seqkeras.counts.ngrams import find_keys, join_to_count, join_with_starts
 from seqkeras.counts.skip_grams import SkipGram, count_skip_grams, find_contexts, skip_grams
-from seqkeras.counts.tables import frozen
-from seqkeras.ops.hashing import hashed
+from seqkeras.counts.tables import at_places, frozen
 from seqkeras.ops.uniform_words import uniform_words
 
 _BUCKETS = 32  # of the binary logarithms of counts
@@ -72,8 +72,8 @@ class SparseNonNegative:
             contexts = find_contexts(ids, feature.kind, feature.keys, size)
             known = contexts >= 0
             entries = find_keys(feature.keys[-1], np.where(known, contexts * size + ids, -1))
-            above += np.where(entries >= 0, feature.entries[entries], 0.0)
-            below += np.where(known, feature.totals[contexts], 0.0)
+            above += at_places(feature.entries, entries, 0.0)
+            below += at_places(feature.totals, contexts, 0.0)
         with np.errstate(divide="ignore"):
             return np.log((above / below)[ids != START])
 
@@ -134,9 +134,7 @@ def sparse_nonnegative(
     if not variance > 0:
         raise ValueError(f"variance: expected more than 0, got {variance}")
     kinds = skip_grams(order, gaps)
-    ids = join_with_starts(sequences, vocabulary_size)
-    if not (ids != START).any():
-        raise ValueError("sequences: expected at least one token to count, got none")
+    ids = join_to_count(sequences, vocabulary_size)
     counted = [count_skip_grams(ids, kind, vocabulary_size) for kind in kinds]
     counted = [counts for counts in counted if len(counts.counts)]  # text may be too short for some
     parts = [_part(counts, ids, vocabulary_size) for counts in counted]

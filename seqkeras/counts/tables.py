@@ -66,7 +66,7 @@ class NGramTables:
         for level in self.levels:
             contexts = np.concatenate([[-1], nodes[:-1]])
             nodes = find_keys(level.keys, longer_keys(nodes, ids, self.vocabulary_size))
-            p = _at(level.backoffs, contexts, 1.0) * p + _at(level.shares, nodes, 0.0)
+            p = at_places(level.backoffs, contexts, 1.0) * p + at_places(level.shares, nodes, 0.0)
         with np.errstate(divide="ignore"):
             return np.log(p[ids != START])
 
@@ -93,7 +93,7 @@ class NGramTables:
         return p
 
 
-def _at(table, places, otherwise):
+def at_places(table, places, otherwise):
     """Returns the entries at places, and `otherwise` where a place is -1."""
     return np.where(places >= 0, table[places], otherwise) if len(table) else otherwise
 

@@ -23,9 +23,9 @@ class SegmentBatches:
 
     An epoch reads every stream once, from its start; nothing is shuffled. Which steps a batch holds
     depends on its position alone, so a run that knows its epoch and step goes on with the batch
-    that it would have had; the carried states that belong to it are in the checkpoint. Contiguous
-    arrays are not copied: an `np.memmap` may be larger than the memory.
-    `CarriedStates` sets them to zero where an epoch starts.
+    that it would have had; the carried states that belong to it are in the checkpoint.
+    `CarriedStates` sets them to zero where an epoch starts. Contiguous arrays are not copied: an
+    `np.memmap` may be larger than the memory.
 
     Args:
         inputs: Array `(N, ...)`: one step of the sequence in each row, such as the token ids of a

@@ -92,10 +92,7 @@ class VocabularyHead(keras.Layer):
         if targets is None:
             return keras.KerasTensor((*leading, self.vocabulary_size), dtype="float32")
         given = targets.shape
-        fits = len(given) == len(leading) and all(
-            None in sizes or len(set(sizes)) == 1 for sizes in zip(given, leading, strict=True)
-        )
-        if not fits or not keras.backend.is_int_dtype(targets.dtype):
+        if not shapes_agree(given, leading) or not keras.backend.is_int_dtype(targets.dtype):
             raise ValueError(
                 f"{self.name}: expected targets of integers and of the shape {tuple(leading)} "
                 f"(PAD, {PAD}, where nothing counts), got {targets.dtype} of shape {tuple(given)}."
@@ -109,3 +106,10 @@ class VocabularyHead(keras.Layer):
 
     def get_config(self):
         return {**super().get_config(), "vocabulary_size": self.vocabulary_size}
+
+
+def shapes_agree(one, other):
+    """Returns whether two shapes are alike as far as both are known."""
+    return len(one) == len(other) and all(
+        None in sizes or len(set(sizes)) == 1 for sizes in zip(one, other, strict=True)
+    )

@@ -5,7 +5,7 @@
 
 h_k are the last k-1 tokens. The n-grams are the features of a maximum-entropy model, which have
 weights of their own straight to the output and are trained together with the network: Mikolov et
-al. 2011, "Strategies for training large scale neural network language models" (ASRU), section 5.
+al. 2011, "Strategies for training large scale neural network language models" (ASRU).
 There every n-gram that could be has a weight, by a hash; here those that occurred have one.
 """
 
@@ -15,11 +15,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from seqkeras.blocks.counted_model import check_sizes
+from seqkeras.heads.base import shapes_agree
 from seqkeras.heads.softmax import SoftmaxHead
 from seqkeras.ops.crossentropy import masked_crossentropy
 from seqkeras.ops.masks import real_tokens, zero_masked
-from seqkeras.ops.ngrams import Successors, add_to_successors, ngram_places, successors
-from seqkeras.ops.require import require
+from seqkeras.ops.ngrams import Successors, add_to_successors, assign_successors, ngram_places
+from seqkeras.ops.require import ids_in_range, require_ids
 
 _MULTIPLIER = np.int32(-1640531527)  # 2^32 / golden ratio, as int32, which wraps around
 
@@ -65,11 +67,11 @@ class MaximumEntropyHead(SoftmaxHead):
     def __init__(self, vocabulary_size, sizes, slots=None, **kwargs):
         super().__init__(vocabulary_size, **kwargs)
         sizes = tuple(sizes)
-        if not sizes or any(not isinstance(n, int) or not 0 <= n < 2**31 - 1 for n in sizes):
+        if not sizes:
             raise ValueError(
-                "sizes: expected a number of k-grams for each order 2..n, n at least 2, from 0 to "
-                f"2**31 - 2, got {sizes}."
+                "sizes: expected a number of k-grams for each order 2..n, n at least 2, got none."
             )
+        check_sizes(sizes)
         if slots is not None and (not isinstance(slots, int) or slots < 1):
             raise ValueError(f"slots: expected an integer of at least 1 or None, got {slots!r}.")
         self.supports_jit = keras.backend.backend() != "tensorflow"
@@ -96,7 +98,7 @@ class MaximumEntropyHead(SoftmaxHead):
             self._features.append(self._ngram_weights(f"_{k}", size) if shared is None else shared)
             contexts = size
         if self._ngrams is not None:
-            self._set_ngrams(self._ngrams)
+            assign_successors(self._successors, self._ngrams.keys, self.vocabulary_size)
             self._ngrams = None
 
     def _table(self, name, size):
@@ -106,14 +108,6 @@ class MaximumEntropyHead(SoftmaxHead):
         # As the logits are: bfloat16 would round every weight to 3 digits.
         options = {"dtype": "float32", "autocast": False}
         return self.add_weight((size,), "zeros", name=f"ngram_weights{name}", **options)
-
-    def _set_ngrams(self, counts):
-        contexts = self.vocabulary_size
-        for keys, ours in zip(counts.keys, self._successors, strict=True):
-            found = successors(keys, contexts, self.vocabulary_size)
-            ours.begins.assign(found.begins)
-            ours.words.assign(found.words)
-            contexts = len(keys)
 
     @property
     def ngram_weights(self):
@@ -136,10 +130,7 @@ class MaximumEntropyHead(SoftmaxHead):
     def _check(self, inputs, recent):
         expected = (*inputs.shape[:-1], len(self.sizes))
         got = () if recent is None else tuple(recent.shape)
-        fits = len(got) == len(expected) and all(
-            None in sizes or len(set(sizes)) == 1 for sizes in zip(got, expected, strict=True)
-        )
-        if not fits or not keras.backend.is_int_dtype(recent.dtype):
+        if not shapes_agree(got, expected) or not keras.backend.is_int_dtype(recent.dtype):
             dtype = None if recent is None else keras.backend.standardize_dtype(recent.dtype)
             got = None if recent is None else f"{dtype} of shape {got}"
             raise ValueError(
@@ -149,17 +140,15 @@ class MaximumEntropyHead(SoftmaxHead):
 
     def _with_ngrams(self, logits, recent):
         """Returns the logits `(..., V)` plus the weights of the n-grams after `recent`."""
-        ids = ops.reshape(ops.cast(recent, "int32"), (-1, len(self.sizes)))
-        fine = ops.all(ops.logical_and(ids >= 0, ids < self.vocabulary_size))
-        ids = ops.clip(ids, 0, self.vocabulary_size - 1)
+        ids = ids_in_range(ops.reshape(recent, (-1, len(self.sizes))), self.vocabulary_size)
         places = ngram_places(ids, self._successors[:-1])
         rows = ops.reshape(logits, (-1, self.vocabulary_size))
         parts = zip(places, self._successors, self._features, strict=True)
         for k, (contexts, table, weights) in enumerate(parts):
             at = None if self.slots is None else functools.partial(self._slot, k)
             rows = add_to_successors(rows, contexts[:, -1], table, weights, at)
-        message = f"{self.name}: expected ids from 0 to {self.vocabulary_size - 1}, got others."
-        return require(fine, message, ops.reshape(rows, ops.shape(logits)))
+        logits = ops.reshape(rows, ops.shape(logits))
+        return require_ids(self.name, self.vocabulary_size, logits, recent)
 
     def _slot(self, k, places):
         """Returns the slots of k-grams, int32: a multiplicative hash of their places."""

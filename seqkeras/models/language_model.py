@@ -111,11 +111,10 @@ def language_model(
     for rnn in rnns:
         x = rnn(Dropout(dropout, noise_shape)(x))
     x = Dropout(dropout, noise_shape)(x)
-    if ngrams is None:
-        logits = output(x)
-    else:
-        logits = output(x, recent=RecentTokens(ngrams.order - 1, name="recent")(tokens))
-    return keras.Model(tokens, logits, name="language_model")
+    options = {}
+    if ngrams is not None:
+        options["recent"] = RecentTokens(ngrams.order - 1, name="recent")(tokens)
+    return keras.Model(tokens, output(x, **options), name="language_model")
 
 
 def _check_ngrams(ngrams, vocabulary_size, head):
@@ -197,16 +196,18 @@ class LanguageModelSteps:
     def _run(self, x, states, mask=None):
         """Returns logits `(B, T, V)` of tokens `(B, T)`, and the states after them."""
         tokens, after, options = x, {}, {}
-        for layer in self.layers:
+        *layers, output = self.layers
+        for layer in layers:
             if _is_finite(layer):
-                made, after[layer.name] = _continue_finite(layer, tokens, states, mask)
-                if layer is self.layers[-1]:
-                    return made, after
-                options = {"recent": made}
+                options["recent"], after[layer.name] = _continue_finite(layer, tokens, states, mask)
             elif isinstance(layer, RNN):
                 x, after[layer.name] = _continue_recurrent(layer, x, states, mask)
             else:
-                x = layer(x, **options) if layer is self.layers[-1] else layer(x)
+                x = layer(x)
+        if _is_finite(output):
+            x, after[output.name] = _continue_finite(output, tokens, states, mask)
+        else:
+            x = output(x, training=False, **options)
         return x, after
 
 

@@ -12,6 +12,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from seqkeras.constants import PAD
+
 _SUCCESSORS_PER_ROW = 256  # how many are added at once, as a mean over the rows
 
 
@@ -42,17 +44,26 @@ class NGramTable(NamedTuple):
     backoffs: Any
 
 
-def successors(keys, contexts, vocabulary_size):
-    """Returns the `Successors` of one order, of int32 arrays.
+def assign_successors(tree, keys, vocabulary_size):
+    """Lets variables hold which k-grams there are.
 
     Args:
-        keys: int64 array `(M_k,)`, as in `seqkeras.counts.NGramCounts`.
-        contexts: int, M_(k-1).
+        tree: `Successors` or `NGramTable`s of the orders 2..n, of variables.
+        keys: int64 arrays `(M_k,)` of the same orders, as in `seqkeras.counts.NGramCounts`.
         vocabulary_size: int. V.
     """
-    context, words = np.divmod(keys, vocabulary_size)
-    begins = np.searchsorted(context, np.arange(contexts + 1))
-    return Successors(begins.astype("int32"), words.astype("int32"))
+    for table, of_order in zip(tree, keys, strict=True):
+        contexts, words = np.divmod(of_order, vocabulary_size)
+        begins = np.searchsorted(contexts, np.arange(table.begins.shape[0]))
+        table.begins.assign(begins.astype("int32"))
+        table.words.assign(words.astype("int32"))
+
+
+def tokens_before(ids, distance):
+    """Returns the id so far before the next one, at every position of `(B, T)`; PAD for none."""
+    shift = distance - 1
+    padded = ops.pad(ids, [[0, 0], [shift, 0]], constant_values=PAD) if shift else ids
+    return padded[:, : ops.shape(ids)[1]]
 
 
 def ngram_places(ids, tables):
@@ -109,7 +120,7 @@ def ngram_probabilities(places, targets, unigram, tables):
     p = ops.take(unigram, targets)
     for contexts, table in zip(places[:-1], tables, strict=True):
         found = find_successors(contexts, targets, table)
-        p = _at(table.backoffs, contexts, 1.0) * p + _at(table.shares, found, 0.0)
+        p = entries_at(table.backoffs, contexts, 1.0) * p + entries_at(table.shares, found, 0.0)
     return p
 
 
@@ -123,7 +134,7 @@ def ngram_distributions(places, unigram, tables):
     """
     p = ops.tile(ops.expand_dims(unigram, 0), (ops.shape(places[0])[0], 1))
     for contexts, table in zip(places[:-1], tables, strict=True):
-        p = p * ops.expand_dims(_at(table.backoffs, contexts, 1.0), 1)
+        p = p * ops.expand_dims(entries_at(table.backoffs, contexts, 1.0), 1)
         p = add_to_successors(p, contexts, table, table.shares)
     return p
 
@@ -226,7 +237,7 @@ def _successors(contexts, table):
     return begin, ops.where(contexts >= 0, length, 0)
 
 
-def _at(entries, places, otherwise):
+def entries_at(entries, places, otherwise):
     """Returns the entries at places, and `otherwise` where a place is -1."""
     if entries.shape[0] == 0:
         return ops.full_like(places, otherwise, dtype=entries.dtype)

@@ -7,10 +7,10 @@ import pytest
 
 from seqkeras.constants import PAD, START
 from seqkeras.counts import sparse_nonnegative
+from seqkeras.counts.hashing import hashed
 from seqkeras.counts.ngrams import join_with_starts
 from seqkeras.counts.skip_grams import count_skip_grams, skip_grams
 from seqkeras.counts.sparse_nonnegative import _Adjustments, _left_out, _left_out_loss, _part
-from seqkeras.ops.hashing import hashed
 from tests.counts.checks import check_distributions
 from tests.counts.exact_kneser_ney import toy_corpus
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from seqkeras.ops.hashing import hashed
+from seqkeras.counts.hashing import hashed
 
 
 def test_numbers_spread_over_all_slots():
