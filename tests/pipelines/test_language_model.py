@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 
 from pipelines import language_model
-from pipelines.corpora import Corpus, count_ids, encode_corpus, encode_to_file
+from pipelines.corpora import Corpus, encode_corpus
 from pipelines.language_model_config import PRESETS, Characters, Config, Data, Model, Training
 from pipelines.language_model_count import Count
 from pipelines.language_model_mixture import Mix, hidden_states
@@ -23,7 +22,6 @@ from pipelines.log_lines import make_log
 from pipelines.run_directory import RunDirectory, load_config
 from seqkeras.constants import END
 from seqkeras.counts import count_ngrams
-from seqkeras.data.tokenizers import train_tokenizer
 from seqkeras.models import with_targets
 from seqkeras.models.billion_words import ROWS
 from seqkeras.models.language_model import carry_states
@@ -331,35 +329,6 @@ def test_a_mistake_ends_in_one_line(tmp_path):
 def test_wrong_data_is_told_before_training(data, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         language_model.train(Config(run=str(tmp_path / "run"), data=data))
-
-
-def test_blank_text_is_refused(tmp_path):
-    (tmp_path / "train.txt").write_text("\n \n")
-    with pytest.raises(ValueError, match="expected text in 'train', got blank lines"):
-        Corpus(Data(path=str(tmp_path)), "train", 1)
-
-
-def test_ids_are_in_the_file_when_all_are(tmp_path, folder):
-    lines = Corpus(Data(path=str(folder)), "train", 1)
-    tokenizer = train_tokenizer("whitespace", lines, 50)
-    path = tmp_path / "corpus" / "train.int32"
-
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))  # a disk with 4 KiB left
-    try:
-        with pytest.raises(OSError, match=r"Could not write .*train\.int32: File too large.*Free"):
-            encode_to_file(lines, tokenizer, path, keep=True)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert not any(path.parent.iterdir())
-    wanted = [END, *encode_corpus(list(lines), tokenizer)]
-    stream = encode_to_file(lines, tokenizer, path, keep=True)
-    np.testing.assert_array_equal(stream, wanted)
-    kept = encode_to_file(["the cat"], tokenizer, path, keep=True)
-    np.testing.assert_array_equal(kept, wanted)
-    other = encode_to_file(["the cat"], tokenizer, path, keep=False)
-    assert len(other) == 4
-    assert count_ids(stream[1:], 50).tolist() == np.bincount(wanted[1:], minlength=50).tolist()
 
 
 def test_a_row_of_the_table_is_trained_at_its_sizes(folder, tmp_path):
